@@ -1,0 +1,34 @@
+# make demo, make test: each works from a fresh clone with nothing but Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-fast lint benchmark clean
+
+demo: $(READY)
+	@$(BIN)/python examples/demo.py
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+benchmark: $(READY)
+	$(BIN)/python -m pip install --quiet --group benchmark
+	$(BIN)/python benchmarks/chat_history.py
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint
+	@touch $(READY)
+
+clean:
+	rm -rf .venv dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,12 @@
+"""LangChain on Valkey: chat history, over the core in ``valkey_memory``."""
+
+try:
+    import langchain_core  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
+    ) from error
+
+from ._history import ValkeyChatMessageHistory
+
+__all__ = ["ValkeyChatMessageHistory"]

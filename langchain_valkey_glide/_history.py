@@ -1,0 +1,133 @@
+"""Chat history for LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage
+
+from valkey_memory import ValkeyConnection
+from valkey_memory._keys import list_key
+from valkey_memory._store import TTL, ConversationStore, OnCorrupt
+
+from ._codec import LangChainCodec
+
+
+class ValkeyChatMessageHistory(BaseChatMessageHistory):
+    """One conversation's messages, kept in a Valkey List. Native in sync and async.
+
+    Messages come back equal to what was added: class, tool calls, ids, names, usage and response
+    metadata, content blocks. Adding any number of messages, with window and TTL, is one atomic
+    round trip; so is reading. Nothing connects before the first operation, and objects are cheap:
+    make one per request, they share one connection per URL.
+
+    Example:
+        >>> from langchain_core.messages import AIMessage, HumanMessage
+        >>> from langchain_valkey_glide import ValkeyChatMessageHistory
+        >>> history = ValkeyChatMessageHistory("alice-1", url="embedded://", ttl=3600)
+        >>> history.add_messages([HumanMessage("Hello"), AIMessage("Hi, Alice")])
+        >>> [message.content for message in history.messages]
+        ['Hello', 'Hi, Alice']
+
+    Args:
+        session_id: The conversation; any non-empty string. Its key is ``{key_prefix}{session_id}``.
+        url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
+        connection: A ``ValkeyConnection``, instead of ``url``.
+        ttl: Seconds (or a timedelta) until the conversation expires; each write restarts it. None,
+            the default, sets no expiry and keeps one that is there.
+        max_messages: The window: after each write only the newest so many are kept. Default: all.
+        key_prefix: What every key starts with; no braces.
+        refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
+        on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
+            with a warning in the log ``valkey_memory``.
+
+    Raises:
+        valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        url: str | None = None,
+        connection: ValkeyConnection | None = None,
+        ttl: TTL | None = None,
+        max_messages: int | None = None,
+        key_prefix: str = "chat:",
+        refresh_ttl_on_read: bool = False,
+        on_corrupt: OnCorrupt = "raise",
+    ) -> None:
+        super().__init__()
+        self.store: ConversationStore[BaseMessage] = ConversationStore(
+            LangChainCodec(),
+            url=url,
+            connection=connection,
+            key_prefix=key_prefix,
+            ttl=ttl,
+            max_messages=max_messages,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            on_corrupt=on_corrupt,
+        )
+        self.session_id = session_id
+        self.key = list_key(key_prefix, session_id)
+
+    @property
+    def messages(self) -> list[BaseMessage]:
+        """All messages, oldest first. One round trip; assigning replaces them, in one too."""
+        return self.store.messages(self.session_id)
+
+    @messages.setter
+    def messages(self, messages: Sequence[BaseMessage]) -> None:
+        self.store.replace(self.session_id, messages)
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """All messages, oldest first. One round trip."""
+        return await self.store.amessages(self.session_id)
+
+    def last_messages(self, n: int) -> list[BaseMessage]:
+        """The newest ``n`` messages, oldest of them first. One round trip."""
+        return self.store.messages(self.session_id, last=n)
+
+    async def alast_messages(self, n: int) -> list[BaseMessage]:
+        """Async ``last_messages``."""
+        return await self.store.amessages(self.session_id, last=n)
+
+    def add_message(self, message: BaseMessage) -> None:
+        """Add one message. One atomic round trip."""
+        self.store.append(self.session_id, message)
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages in order, all or none. One atomic round trip."""
+        self.store.extend(self.session_id, messages)
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages in order, all or none. One atomic round trip."""
+        await self.store.aextend(self.session_id, messages)
+
+    def replace_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Put ``messages`` in place of all. Readers see the old list or the new one."""
+        self.store.replace(self.session_id, messages)
+
+    async def areplace_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Async ``replace_messages``."""
+        await self.store.areplace(self.session_id, messages)
+
+    def clear(self) -> None:
+        """Delete this conversation, and no other. One atomic round trip."""
+        self.store.delete(self.session_id)
+
+    async def aclear(self) -> None:
+        """Delete this conversation, and no other. One atomic round trip."""
+        await self.store.adelete(self.session_id)
+
+    def ttl_left(self) -> float | None:
+        """Seconds until the conversation expires; None: never; 0.0: there is none."""
+        return self.store.ttl_left(self.session_id)
+
+    async def attl_left(self) -> float | None:
+        """Async ``ttl_left``."""
+        return await self.store.attl_left(self.session_id)
+
+    def __repr__(self) -> str:
+        return f"ValkeyChatMessageHistory({self.session_id!r}, {self.store.connection!r})"

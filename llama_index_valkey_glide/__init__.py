@@ -1,0 +1,19 @@
+"""LlamaIndex on Valkey: chat stores, over the core in ``valkey_memory``."""
+
+try:
+    import llama_index.core  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "llama_index_valkey_glide needs llama-index-core: "
+        "pip install 'valkey-glide-memory[llama-index]'"
+    ) from error
+
+from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
+
+from ._chat_store import ValkeyChatStore
+from ._db_chat_store import ValkeyDBChatStore
+
+# ChatMemoryBuffer.from_string finds stores here.
+RECOGNIZED_CHAT_STORES[ValkeyChatStore.class_name()] = ValkeyChatStore  # type: ignore[assignment]
+
+__all__ = ["ValkeyChatStore", "ValkeyDBChatStore"]

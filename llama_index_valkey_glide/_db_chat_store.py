@@ -1,0 +1,133 @@
+"""``AsyncDBChatStore``: what the current ``Memory`` takes."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
+
+from valkey_memory._store import check_count
+
+from ._fields import ChatStoreFields
+
+
+class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
+    """Conversations in Valkey for LlamaIndex's ``Memory``, archiving included.
+
+    Active messages are the Valkey List of the conversation, archived ones a second list beside it
+    in the same cluster slot. Every method is one round trip and changes both atomically. ``Memory``
+    may call it from any event loop, also through its sync wrappers.
+
+    Example:
+        >>> from llama_index.core.llms import ChatMessage
+        >>> from llama_index.core.memory import Memory
+        >>> from llama_index_valkey_glide import ValkeyDBChatStore
+        >>> memory = Memory.from_defaults(
+        ...     session_id="alice-2", chat_store=ValkeyDBChatStore(url="embedded://")
+        ... )
+        >>> memory.put(ChatMessage(role="user", content="Hello"))
+        >>> [message.content for message in memory.get()]
+        ['Hello']
+
+    Args:
+        url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
+            localhost.
+        connection: A ``ValkeyConnection``, instead of ``url``.
+        ttl: Seconds (or a timedelta) until a conversation expires, archived messages included;
+            each write restarts it. None, the default, sets no expiry and keeps one that is there.
+        max_messages: After each write only the newest so many active messages are kept; those cut
+            off are deleted, not archived. Default: all.
+        key_prefix: What every Valkey key starts with; no braces.
+        refresh_ttl_on_read: Reading active messages restarts the TTL too, in the same round trip.
+        on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
+            with a warning in the log ``valkey_memory``.
+
+    Raises:
+        valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "ValkeyDBChatStore"
+
+    async def get_messages(
+        self,
+        key: str,
+        status: MessageStatus | None = MessageStatus.ACTIVE,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[ChatMessage]:
+        """Messages of ``status``, oldest first; of any status when None, archived ones first.
+
+        Args:
+            key: The conversation.
+            status: ``MessageStatus.ACTIVE`` by default.
+            limit: At most so many. Default: all.
+            offset: Skip so many of the oldest. Default: 0.
+        """
+        check_count(limit, "limit", minimum=0)
+        check_count(offset, "offset", minimum=0)
+        if limit == 0:
+            return []
+        start = offset or 0
+        if status is MessageStatus.ACTIVE:
+            if limit is not None:
+                return await self._store.apage(key, start, limit)
+            return (await self._store.amessages(key))[start:]
+        messages = await self._store.aarchived(key, and_active=status is None)
+        return messages[start:] if limit is None else messages[start : start + limit]
+
+    async def count_messages(
+        self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
+    ) -> int:
+        """How many messages have ``status``; all of them when None."""
+        active, archived = await self._store.acount_all(key)
+        if status is None:
+            return active + archived
+        return active if status is MessageStatus.ACTIVE else archived
+
+    async def add_message(
+        self, key: str, message: ChatMessage, status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Add a message at the end."""
+        await self.add_messages(key, [message], status)
+
+    async def add_messages(
+        self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Add messages at the end, in order, all or none."""
+        await self._store.aextend(key, messages, archived=status is MessageStatus.ARCHIVED)
+
+    async def set_messages(
+        self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Put ``messages`` in place of all of ``status``."""
+        await self._store.areplace(key, messages, archived=status is MessageStatus.ARCHIVED)
+
+    async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
+        """Delete the active message at index ``idx``, negative from the end, and return it."""
+        return await self._store.adelete_at(key, idx)
+
+    async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
+        """Delete the messages of ``status``; the whole conversation when None."""
+        if status is None:
+            await self._store.adelete(key)
+        elif status is MessageStatus.ACTIVE:
+            await self._store.areplace(key, [])
+        elif status is MessageStatus.ARCHIVED:
+            await self._store.adelete_archived(key)
+        else:
+            assert_never(status)
+
+    async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Delete the oldest ``n`` active messages and return them."""
+        return await self._store.adelete_oldest(key, n)
+
+    async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Move the oldest ``n`` active messages to the archived ones and return them."""
+        return await self._store.aarchive_oldest(key, n)
+
+    async def get_keys(self) -> list[str]:
+        """All conversations under ``key_prefix`` with active messages. SCAN, never KEYS."""
+        return await self._store.asessions()

@@ -1,0 +1,90 @@
+"""What both chat stores are made from, as pydantic fields that rebuild them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage
+from pydantic import BaseModel, Field, PrivateAttr
+
+from valkey_memory import ConfigurationError, ValkeyConnection
+from valkey_memory._settings import mask
+from valkey_memory._store import TTL, ConversationStore, OnCorrupt
+
+from ._codec import LlamaIndexCodec
+
+
+class ChatStoreFields(BaseModel):
+    """The public fields of a chat store, its constructor, and how it is written down and rebuilt.
+
+    ``to_dict`` and pickles hold the URL with its password. To keep a password out of them, leave
+    ``url`` out and set the environment variable ``VALKEY_URL`` where the store is rebuilt.
+    """
+
+    url: str | None = Field(default=None, description="Server URL; None reads VALKEY_URL.")
+    ttl: float | None = Field(default=None, description="Seconds until a conversation expires.")
+    max_messages: int | None = Field(default=None, description="Newest messages kept per key.")
+    key_prefix: str = Field(default="chat:", description="What every Valkey key starts with.")
+    refresh_ttl_on_read: bool = Field(default=False, description="Reading restarts the TTL.")
+    on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
+
+    _store: ConversationStore[ChatMessage] = PrivateAttr()
+
+    def __init__(
+        self,
+        *,
+        url: str | None = None,
+        connection: ValkeyConnection | None = None,
+        ttl: TTL | None = None,
+        max_messages: int | None = None,
+        key_prefix: str = "chat:",
+        refresh_ttl_on_read: bool = False,
+        on_corrupt: OnCorrupt = "raise",
+    ) -> None:
+        store = ConversationStore(
+            LlamaIndexCodec(),
+            url=url,
+            connection=connection,
+            key_prefix=key_prefix,
+            ttl=ttl,
+            max_messages=max_messages,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            on_corrupt=on_corrupt,
+        )
+        super().__init__(
+            url=url if connection is None else connection.url,
+            ttl=ttl.total_seconds() if isinstance(ttl, timedelta) else ttl,
+            max_messages=max_messages,
+            key_prefix=key_prefix,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            on_corrupt=on_corrupt,
+        )
+        self._store = store
+
+    def _check_rebuildable(self) -> None:
+        if self._store.connection.url is None:
+            raise ConfigurationError(
+                "this store was made with a connection that no URL describes, so it cannot be "
+                "written down: make it with url="
+            )
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
+        self._check_rebuildable()
+        return self.model_dump(**kwargs) | {"class_name": type(self).__name__}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
+        """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
+        fields = data | kwargs
+        fields.pop("class_name", None)
+        return cls(**fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, mask(value) if name == "url" and value else value

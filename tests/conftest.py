@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
+
+from .servers import cluster
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedValkey]:
+    """A standalone server of this test process."""
+    with EmbeddedValkey() as embedded:
+        yield embedded
+
+
+@pytest.fixture(scope="session")
+def url(server: EmbeddedValkey) -> str:
+    return server.url
+
+
+@pytest.fixture(scope="session")
+def cluster_ports() -> Iterator[list[int]]:
+    with cluster() as ports:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def cluster_url(cluster_ports: list[int]) -> str:
+    return f"valkey://127.0.0.1:{cluster_ports[0]}"
+
+
+@pytest.fixture(scope="session")
+def standalone_connection(url: str) -> Iterator[ValkeyConnection]:
+    with ValkeyConnection.from_url(url) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def cluster_connection(cluster_url: str) -> Iterator[ValkeyConnection]:
+    with ValkeyConnection.from_url(cluster_url) as connection:
+        yield connection
+
+
+@pytest.fixture(params=["standalone", "cluster"])
+def connection(request: pytest.FixtureRequest) -> ValkeyConnection:
+    """A connection to each topology in turn."""
+    found: ValkeyConnection = request.getfixturevalue(f"{request.param}_connection")
+    return found
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix of this test's own."""
+    return f"test-{uuid.uuid4().hex}:"
+
+
+class Face:
+    """Calls a method of a store in its sync form, or in its async form in a loop of its own."""
+
+    def __init__(self, store: Any, *, is_async: bool) -> None:
+        self.store = store
+        self.is_async = is_async
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.is_async:
+            return getattr(self.store, name)
+        method = getattr(self.store, f"a{name}")
+        return lambda *args, **kwargs: asyncio.run(method(*args, **kwargs))
+
+
+@pytest.fixture(params=["sync", "async"])
+def make_store(request: pytest.FixtureRequest, connection: ValkeyConnection, prefix: str) -> Any:
+    """Makes a MessageStore, seen through its sync and its async face, on each topology."""
+
+    def make(**options: Any) -> Any:
+        options = {"key_prefix": prefix, "connection": connection} | options
+        return Face(MessageStore(**options), is_async=request.param == "async")
+
+    return make

@@ -1,0 +1,363 @@
+"""``ValkeyConnection``: one server, its GLIDE clients, and the running of plans on them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from dataclasses import replace
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from . import _glide
+from ._async_clients import AsyncClients
+from ._errors import (
+    ConfigurationError,
+    ConnectionClosedError,
+    EventLoopError,
+    OperationTimeoutError,
+)
+from ._plans import Plan, Reply, Scan, Step, arun, run
+from ._settings import READ_FROM, Settings, mask, parse, resolve_url
+
+if TYPE_CHECKING:
+    from glide import BackoffStrategy, IamAuthConfig, ReadFrom, TlsAdvancedConfiguration
+
+    from ._glide import AnyConfiguration, AsyncClient, SyncClient
+
+T = TypeVar("T")
+
+# GLIDE's own timeout comes first and names its cause; this one only ends what never returns.
+_HANG_MARGIN_SECONDS = 2.0
+
+
+class ValkeyConnection:
+    """A server, reached through GLIDE, for any number of stores, threads and event loops.
+
+    Nothing is opened before the first operation. Then there is one sync client for all threads and
+    one async client per running event loop, each opened once, found again after a fork, and closed
+    with its loop or with this object.
+
+    Make one with ``from_url``, ``from_config`` or ``from_clients``; share it between stores.
+
+    Example:
+        >>> from valkey_memory import MessageStore, ValkeyConnection
+        >>> with ValkeyConnection.from_url("embedded://") as connection:
+        ...     store = MessageStore(connection=connection, ttl=3600)
+        ...     store.append("s1", {"role": "user", "content": "Hi"})
+        ...     store.count("s1")
+        1
+    """
+
+    def __init__(
+        self,
+        factory: _glide.ClientFactory,
+        *,
+        url: str | None = None,
+        sync_client: SyncClient | None = None,
+        async_client: AsyncClient | None = None,
+    ) -> None:
+        self._factory = factory
+        self._url = url
+        self._given = sync_client is not None or async_client is not None
+        self._sync_client = sync_client
+        self._given_async_client = async_client
+        self._async_clients = AsyncClients(factory.create_async)
+        self._lock = threading.Lock()
+        self._closed = False
+        _open_connections.add(self)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        cluster: bool | None = None,
+        request_timeout: float | None = None,
+        connection_timeout: float | None = None,
+        read_from: ReadFrom | str | None = None,
+        client_az: str | None = None,
+        client_name: str | None = None,
+        tls: TlsAdvancedConfiguration | None = None,
+        iam: IamAuthConfig | None = None,
+        reconnect_strategy: BackoffStrategy | None = None,
+    ) -> ValkeyConnection:
+        """A connection described by a URL; arguments win over what the URL says.
+
+        Args:
+            url: ``valkey://[[user]:password@]host[:port][/database][?option=value]``, ``valkeys://``
+                for TLS, ``redis://``, ``rediss://``, or ``embedded://[/directory]``. Default: the
+                environment variable ``VALKEY_URL``, then ``valkey://localhost:6379``.
+            username: ACL user; needed with ``iam``.
+            password: As it is, not percent-encoded.
+            cluster: True or False. By default the server is asked once, with ``INFO cluster``.
+            request_timeout: Seconds an operation may take, 5 by default. Bulk writes get another
+                second per 10 MB.
+            connection_timeout: Seconds to connect, 2 by default.
+            read_from: A ``glide.ReadFrom``, or its name in lower case: ``"prefer_replica"`` spreads
+                reads, which may then be a moment behind. Default ``"primary"``.
+            client_az: This client's availability zone, for the ``az_affinity`` strategies.
+            client_name: Shown by ``CLIENT LIST``.
+            tls: GLIDE's ``TlsAdvancedConfiguration``: own CA, client certificate and key.
+            iam: GLIDE's ``IamAuthConfig``: ElastiCache and MemoryDB with IAM instead of a password.
+            reconnect_strategy: GLIDE's ``BackoffStrategy``.
+
+        Raises:
+            ConfigurationError: The URL or an option cannot work. Nothing was opened.
+        """
+        url = resolve_url(url)
+        settings = parse(url)
+        if read_from is not None and not isinstance(read_from, str):
+            read_from = read_from.name.lower()
+        if read_from is not None and read_from not in READ_FROM:
+            raise ConfigurationError(
+                f"read_from {read_from!r} is unknown: use one of {', '.join(READ_FROM)}"
+            )
+        for name, seconds in (
+            ("request_timeout", request_timeout),
+            ("connection_timeout", connection_timeout),
+        ):
+            if seconds is not None and not seconds > 0:
+                raise ConfigurationError(f"{name} must be more than 0 seconds, not {seconds!r}")
+        if tls is not None and not settings.tls:
+            raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
+        given: dict[str, Any] = {
+            "username": username,
+            "password": password,
+            "cluster": cluster,
+            "request_timeout": request_timeout,
+            "connection_timeout": connection_timeout,
+            "read_from": read_from,
+            "client_az": client_az,
+            "client_name": client_name,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        settings = replace(settings, **changes)
+        factory = _glide.ClientFactory(
+            settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy
+        )
+        reproducible = not changes and not any((tls, iam, reconnect_strategy))
+        return cls(factory, url=url if reproducible else None)
+
+    @classmethod
+    def from_config(cls, config: AnyConfiguration) -> ValkeyConnection:
+        """A connection described by GLIDE's own configuration object, for all that GLIDE can do.
+
+        Args:
+            config: ``GlideClientConfiguration`` or ``GlideClusterClientConfiguration``. Mind its
+                default ``request_timeout`` of 250 ms.
+        """
+        cluster = type(config).__name__ == "GlideClusterClientConfiguration"
+        return cls(_glide.ClientFactory(Settings(cluster=cluster), configuration=config))
+
+    @classmethod
+    def from_clients(
+        cls,
+        sync_client: SyncClient | None = None,
+        async_client: AsyncClient | None = None,
+    ) -> ValkeyConnection:
+        """A connection over ready GLIDE clients, which stay yours to close.
+
+        Args:
+            sync_client: For the sync methods, from any thread.
+            async_client: For the async methods, in the event loop that made it.
+        """
+        given = sync_client if sync_client is not None else async_client
+        if given is None:
+            raise ConfigurationError("from_clients needs sync_client=, async_client= or both")
+        # For the address in errors only; the sync client does not publish its configuration.
+        config = getattr(given, "config", None) or getattr(given, "_config", None)
+        factory = _glide.ClientFactory(Settings(), configuration=config)
+        return cls(factory, sync_client=sync_client, async_client=async_client)
+
+    @property
+    def address(self) -> str:
+        """``host:port``, or ``embedded://...``; never credentials."""
+        return self._factory.address
+
+    @property
+    def url(self) -> str | None:
+        """The URL that gives an equal connection, with its password; None when none does."""
+        return self._url
+
+    def run(self, plan: Plan[T]) -> T:
+        """Run a plan with the sync client."""
+        return run(plan, self._execute)
+
+    async def arun(self, plan: Plan[T]) -> T:
+        """Run a plan with the running event loop's async client."""
+        return await arun(plan, self._aexecute)
+
+    def close(self) -> None:
+        """Close every client that this object opened, and its embedded server. Then it is over.
+
+        Clients given to ``from_clients`` stay open. Repeating it is harmless.
+        """
+        with self._lock:
+            self._closed = True
+            client, self._sync_client = self._sync_client, None
+        self._async_clients.close()
+        if client is not None and not self._given:
+            client.close()
+        self._factory.release()
+
+    async def aclose(self) -> None:
+        """``close``, in a thread: stopping an embedded server takes a moment."""
+        self._async_clients.close()
+        await asyncio.to_thread(self.close)
+
+    def _execute(self, step: Step) -> Reply:
+        client = self._sync_client or self._open_sync_client(step)
+        glide = _glide.load("glide_sync")
+        try:
+            if isinstance(step, Scan):
+                return _glide.scan_page(client.scan(**_glide.scan_arguments(glide, client, step)))
+            replies = client.exec(*self._batch(glide, client, step))
+        except glide.GlideError as error:
+            raise self._factory.error(error, step.operation) from error
+        return _glide.checked(replies, step, self._factory.error)
+
+    async def _aexecute(self, step: Step) -> Reply:
+        if self._closed:
+            raise self._closed_error(step)
+        client = self._async_client() if self._given else await self._async_clients.get()
+        glide = _glide.load("glide")
+        timeout = self._factory.request_timeout
+        try:
+            if isinstance(step, Scan):
+                limit = timeout + _HANG_MARGIN_SECONDS
+                async with asyncio.timeout(limit):
+                    reply = await client.scan(**_glide.scan_arguments(glide, client, step))
+                return _glide.scan_page(reply)
+            limit = _glide.allowed_seconds(step, timeout) + _HANG_MARGIN_SECONDS
+            async with asyncio.timeout(limit):
+                replies = await client.exec(*self._batch(glide, client, step))
+        except TimeoutError as error:
+            raise OperationTimeoutError(
+                f"{step.operation} failed at {self.address}: no answer within {limit:g} s. "
+                "The outcome is unknown: a write may have been applied."
+            ) from error
+        except glide.GlideError as error:
+            raise self._factory.error(error, step.operation) from error
+        return _glide.checked(replies, step, self._factory.error)
+
+    def _batch(self, glide: ModuleType, client: object, step: Any) -> tuple[Any, bool, Any]:
+        return _glide.batch_arguments(glide, client, step, self._factory.request_timeout)
+
+    def _open_sync_client(self, step: Step) -> SyncClient:
+        with self._lock:
+            if self._closed:
+                raise self._closed_error(step)
+            if self._sync_client is None:
+                if self._given:
+                    raise ConfigurationError(
+                        "this connection was made from an async client only: pass sync_client= "
+                        "to from_clients too, or use from_url"
+                    )
+                self._sync_client = self._factory.create_sync()
+            return self._sync_client
+
+    def _async_client(self) -> AsyncClient:
+        client = self._given_async_client
+        if client is None:
+            raise ConfigurationError(
+                "this connection was made from a sync client only: pass async_client= "
+                "to from_clients too, or use from_url"
+            )
+        # GLIDE does not publish the loop of a client; without it nothing can be checked.
+        loop = getattr(client, "_loop", None)
+        if loop is not None and loop is not asyncio.get_running_loop():
+            raise EventLoopError(
+                "this GLIDE client was made in another event loop and would never answer here: "
+                "make the connection with ValkeyConnection.from_url, which serves every loop"
+            )
+        return client
+
+    def _closed_error(self, step: Step) -> ConnectionClosedError:
+        return ConnectionClosedError(
+            f"{step.operation}: the connection to {self.address} was closed; open a new one"
+        )
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._async_clients.after_fork()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._url is None:
+            raise ConfigurationError(
+                "this connection cannot be pickled: it has clients or options that no URL holds. "
+                "Make it with from_url and a URL alone"
+            )
+        return shared_connection, (self._url,)
+
+    def __repr__(self) -> str:
+        return f"<ValkeyConnection {self.address}{' closed' if self._closed else ''}>"
+
+
+_open_connections: weakref.WeakSet[ValkeyConnection] = weakref.WeakSet()
+_shared: dict[str, ValkeyConnection] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_connection(url: str | None = None) -> ValkeyConnection:
+    """The process's connection for ``url``, opened on first use and kept until the process ends.
+
+    Stores made with ``url=`` use it, because frameworks make a store per request, and a client per
+    request would cost milliseconds and be kept by GLIDE for ever. To close earlier, make a
+    ``ValkeyConnection`` and pass it as ``connection=``.
+    """
+    url = resolve_url(url)
+    with _shared_lock:
+        connection = _shared.get(url)
+        if connection is None or connection._closed:
+            connection = _shared[url] = ValkeyConnection.from_url(url)
+        return connection
+
+
+def choose_connection(url: str | None, connection: ValkeyConnection | None) -> ValkeyConnection:
+    """What a store given ``url`` and ``connection`` shall use."""
+    if connection is None:
+        return shared_connection(url)
+    if url is not None:
+        raise ConfigurationError("give url= or connection=, not both")
+    if not isinstance(connection, ValkeyConnection):
+        raise ConfigurationError(
+            f"connection must be a ValkeyConnection, not {type(connection).__name__}: make one "
+            "with ValkeyConnection.from_url(...) or ValkeyConnection.from_clients(...)"
+        )
+    return connection
+
+
+def _after_fork() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    for connection in list(_open_connections):
+        connection._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

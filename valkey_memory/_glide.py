@@ -1,0 +1,289 @@
+"""The only module that talks to GLIDE: its two packages, configuration, clients, batches, errors.
+
+``glide`` and ``glide_sync`` take 0.2 to 0.3 s each to import, so they are imported on first use.
+Their classes come from two packages with the same names; a function that needs some takes the
+package as ``glide``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ._embedded import Lease
+from ._errors import ConfigurationError, ValkeyMemoryError, translate
+from ._plans import Reply, Request, Scan, ScanPage
+from ._settings import Settings
+
+if TYPE_CHECKING:
+    import glide
+    import glide_sync
+    from glide import (
+        BackoffStrategy,
+        GlideClientConfiguration,
+        GlideClusterClientConfiguration,
+        IamAuthConfig,
+        TlsAdvancedConfiguration,
+    )
+
+    AnyConfiguration: TypeAlias = GlideClientConfiguration | GlideClusterClientConfiguration
+    SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
+    AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
+
+_WHEELS = ("valkey-glide", "valkey-glide-sync")
+
+# Seconds granted to a batch on top of request_timeout, per byte: 10 MB/s is slow for a network
+# and fast for a hung one.
+_SECONDS_PER_BYTE = 1 / 10_000_000
+_BULK = 1_000_000
+_SCAN_COUNT = 1000
+
+
+def check_wheels() -> None:
+    """Raise ConfigurationError unless GLIDE's two wheels are there in one version.
+
+    Both install the package ``glide_shared``; of two versions one half is the wrong one, and the
+    import fails with an error that does not say so.
+    """
+    try:
+        versions = [importlib.metadata.version(wheel) for wheel in _WHEELS]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install --force-reinstall {' '.join(_WHEELS)}"
+        ) from error
+    if versions[0] != versions[1]:
+        raise ConfigurationError(
+            f"valkey-glide {versions[0]} and valkey-glide-sync {versions[1]} do not work together: "
+            f"pip install --force-reinstall valkey-glide=={max(versions)} "
+            f"valkey-glide-sync=={max(versions)}"
+        )
+
+
+@functools.cache
+def load(name: str) -> ModuleType:
+    """Import ``glide`` or ``glide_sync``, its logger silent unless somebody set it before.
+
+    GLIDE would print every error that this library handles to stderr.
+    """
+    check_wheels()
+    package = importlib.import_module(name)
+    package.Logger.init(package.LogLevel.OFF)
+    return package
+
+
+class ClientFactory:
+    """Makes GLIDE clients for one server, and finds out once whether it is a cluster.
+
+    Args:
+        settings: From the URL.
+        tls: GLIDE's ``TlsAdvancedConfiguration``: own CA, client certificate, insecure mode.
+        iam: GLIDE's ``IamAuthConfig`` for ElastiCache or MemoryDB, instead of a password.
+        reconnect_strategy: GLIDE's ``BackoffStrategy``.
+        configuration: A complete configuration of GLIDE's, instead of all the others.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tls: TlsAdvancedConfiguration | None = None,
+        iam: IamAuthConfig | None = None,
+        reconnect_strategy: BackoffStrategy | None = None,
+        configuration: AnyConfiguration | None = None,
+    ) -> None:
+        self._settings = settings
+        self._tls = tls
+        self._iam = iam
+        self._reconnect_strategy = reconnect_strategy
+        self._configuration = configuration
+        self._cluster = settings.cluster
+        self._lease: Lease | None = None
+
+    @property
+    def address(self) -> str:
+        if self._configuration is not None:
+            return ",".join(f"{a.host}:{a.port}" for a in self._configuration.addresses)
+        return self._settings.address
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds. GLIDE's own default is 0.25."""
+        if self._configuration is not None:
+            return (self._configuration.request_timeout or 250) / 1000
+        return self._settings.request_timeout
+
+    def create_sync(self) -> SyncClient:
+        """A connected sync client. Blocks for up to ``connection_timeout``."""
+        glide_sync = load("glide_sync")
+        try:
+            client: SyncClient
+            if self._cluster is not True:
+                client = glide_sync.GlideClient.create(self.configuration(glide_sync))
+                if self._cluster is False:
+                    return client
+                info = client.exec(*_cluster_probe(glide_sync))
+                self._cluster = _is_cluster(info)
+                if not self._cluster:
+                    return client
+                client.close()
+            client = glide_sync.GlideClusterClient.create(self.configuration(glide_sync))
+            return client
+        except glide_sync.GlideError as error:
+            raise self.error(error, "connect") from error
+
+    async def create_async(self) -> AsyncClient:
+        """An async client of the running loop, which connects with its first request.
+
+        GLIDE's ``create`` blocks the loop while it connects; a lazy client does not.
+        """
+        glide = load("glide")
+        try:
+            client: AsyncClient
+            if self._cluster is not True:
+                client = await glide.GlideClient.create(self.configuration(glide, lazy=True))
+                if self._cluster is False:
+                    return client
+                info = await client.exec(*_cluster_probe(glide))
+                self._cluster = _is_cluster(info)
+                if not self._cluster:
+                    return client
+                await client.close()
+            client = await glide.GlideClusterClient.create(self.configuration(glide, lazy=True))
+            return client
+        except glide.GlideError as error:
+            raise self.error(error, "connect") from error
+
+    def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
+        return translate(error, operation=operation, address=self.address)
+
+    def configuration(self, glide: ModuleType, *, lazy: bool = False) -> AnyConfiguration:
+        """GLIDE's configuration object for what is known of the server so far."""
+        if self._configuration is not None:
+            return self._configuration
+        settings = self._settings
+        host, port = settings.host, settings.port
+        if settings.embedded:
+            if self._lease is None:
+                self._lease = Lease.acquire(settings.directory)
+            host, port = self._lease.host, self._lease.port
+        credentials = None
+        if self._iam is not None or settings.password is not None:
+            credentials = glide.ServerCredentials(
+                password=settings.password, username=settings.username, iam_config=self._iam
+            )
+        elif settings.username is not None:
+            raise ConfigurationError(
+                f"user {settings.username!r} needs a password (valkey://user:password@host) or iam="
+            )
+        arguments: dict[str, Any] = {
+            "addresses": [glide.NodeAddress(host, port)],
+            "use_tls": settings.tls,
+            "credentials": credentials,
+            "read_from": glide.ReadFrom[settings.read_from.upper()],
+            "request_timeout": _milliseconds(settings.request_timeout),
+            "client_name": settings.client_name,
+            "client_az": settings.client_az,
+            "database_id": settings.database,
+            "lazy_connect": lazy,
+        }
+        advanced = {
+            "connection_timeout": _milliseconds(settings.connection_timeout),
+            "tls_config": self._tls,
+        }
+        if self._cluster:
+            return glide.GlideClusterClientConfiguration(  # type: ignore[no-any-return]
+                **arguments,
+                reconnect_strategy=self._reconnect_strategy,
+                advanced_config=glide.AdvancedGlideClusterClientConfiguration(**advanced),
+            )
+        # GLIDE retries the first connection too; with its default it does so until the connection
+        # timeout and reports "timed out" for a refused address. Five tries in 1.5 s name the cause.
+        return glide.GlideClientConfiguration(  # type: ignore[no-any-return]
+            **arguments,
+            reconnect_strategy=self._reconnect_strategy
+            or glide.BackoffStrategy(num_of_retries=4, factor=100, exponent_base=2),
+            advanced_config=glide.AdvancedGlideClientConfiguration(**advanced),
+        )
+
+    def release(self) -> None:
+        """Give back the embedded server, which stops when nobody else uses it."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _cluster_probe(glide: ModuleType) -> tuple[Any, bool]:
+    probe = glide.Batch(is_atomic=False)
+    probe.custom_command(["INFO", "cluster"])
+    return probe, False
+
+
+def _is_cluster(replies: Sequence[Reply] | None) -> bool:
+    info = replies[0] if replies else b""
+    # A server that refuses INFO is taken for standalone; GLIDE itself needs the permission.
+    return isinstance(info, bytes) and b"cluster_enabled:1" in info
+
+
+def is_cluster_client(client: object) -> bool:
+    return type(client).__name__ == "GlideClusterClient"
+
+
+def batch_arguments(
+    glide: ModuleType, client: object, request: Request, timeout: float
+) -> tuple[Any, bool, Any]:
+    """What ``client.exec`` takes for ``request``: batch, raise_on_error, options.
+
+    A single command goes as a batch of one. It costs the same, and a reply that is an error comes
+    back as a value; GLIDE prints those that it raises to stderr.
+    """
+    cluster = is_cluster_client(client)
+    batch = (glide.ClusterBatch if cluster else glide.Batch)(is_atomic=request.atomic)
+    for command in request.commands:
+        batch.custom_command(list(command))
+    options = None
+    if (allowed := allowed_seconds(request, timeout)) > timeout:
+        options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
+        options = options_class(timeout=_milliseconds(allowed))
+    return batch, False, options
+
+
+def allowed_seconds(request: Request, timeout: float) -> float:
+    """How long ``request`` may take: ``timeout``, and more when it is bulky."""
+    size = request.size()
+    return timeout + size * _SECONDS_PER_BYTE if size > _BULK else timeout
+
+
+def checked(replies: Sequence[Reply] | None, request: Request, factory_error: Any) -> list[Reply]:
+    """The replies, or the first error among them raised as ours."""
+    for reply in replies or ():
+        if isinstance(reply, Exception):
+            raise factory_error(reply, request.operation) from reply
+    return list(replies or ())
+
+
+def scan_arguments(glide: ModuleType, client: object, scan: Scan) -> dict[str, Any]:
+    """What ``client.scan`` takes for ``scan``."""
+    cursor = scan.cursor
+    if cursor is None:
+        cursor = glide.ClusterScanCursor() if is_cluster_client(client) else b"0"
+    return {
+        "cursor": cursor,
+        "match": scan.pattern,
+        "count": _SCAN_COUNT,
+        "type": glide.ObjectType.LIST,
+    }
+
+
+def scan_page(reply: Sequence[Any]) -> ScanPage:
+    """One page from the reply of ``client.scan``."""
+    cursor, keys = reply
+    finished = cursor == b"0" if isinstance(cursor, bytes) else cursor.is_finished()
+    return ScanPage(keys, None if finished else cursor)

@@ -1,0 +1,82 @@
+"""Where a conversation lives: session ids to keys and back. The only place that builds keys.
+
+A conversation is one List at ``{key_prefix}{session_id}``, the layout of Valkey's own cookbook.
+Its sidecars carry the whole list key as hash tag, ``{chat:s1}:archived``: the same cluster slot,
+and no match for ``chat:*``.
+
+Braces would move the hash tag and control characters break logs and terminals, so these are
+percent-encoded. A percent sign is encoded only where it would otherwise be read as such an escape;
+every other id, ``50% off`` included, stands in the key as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ._errors import ConfigurationError, InvalidSessionIdError
+
+ARCHIVED = "archived"
+SIDECARS = (ARCHIVED,)
+"""Every sidecar a conversation may have. They expire and are deleted with it."""
+
+_ESCAPE = "(?:25|7B|7D|7F|[01][0-9A-F])"
+_TO_ENCODE = re.compile(rf"[{{}}\x00-\x1f\x7f]|%(?={_ESCAPE})")
+_TO_DECODE = re.compile(f"%({_ESCAPE})")
+_GLOB = re.compile(r"([*?\[\]\\^-])")
+
+
+def check_prefix(key_prefix: str) -> str:
+    """Return ``key_prefix``; raise ConfigurationError when keys built on it would not work."""
+    if not isinstance(key_prefix, str):
+        raise ConfigurationError(f"key_prefix must be a string, not {key_prefix!r}")
+    if "{" in key_prefix or "}" in key_prefix:
+        raise ConfigurationError(
+            f"key_prefix {key_prefix!r} must not contain braces: they would move the hash tag "
+            "that keeps a conversation and its sidecars in one cluster slot"
+        )
+    return key_prefix
+
+
+def list_key(key_prefix: str, session_id: str) -> str:
+    """The key of a conversation's list.
+
+    Raises:
+        InvalidSessionIdError: ``session_id`` is no string, is empty, or is not valid Unicode.
+    """
+    if not isinstance(session_id, str):
+        raise InvalidSessionIdError(
+            f"session id must be a string, not {type(session_id).__name__}: {session_id!r}. "
+            "Convert it, with str() for instance."
+        )
+    if not session_id:
+        raise InvalidSessionIdError("session id must not be empty")
+    try:
+        session_id.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidSessionIdError(
+            f"session id {session_id!r} is not valid Unicode: {error.reason}"
+        ) from error
+    return key_prefix + _TO_ENCODE.sub(lambda m: f"%{ord(m[0]):02X}", session_id)
+
+
+def session_id(key_prefix: str, key: bytes) -> str | None:
+    """The session id of a list's key, or None when the key is not one that ``list_key`` makes."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    encoded = text[len(key_prefix) :]
+    if not text.startswith(key_prefix) or not encoded:
+        return None
+    decoded = _TO_DECODE.sub(lambda m: chr(int(m[1], 16)), encoded)
+    return decoded if list_key(key_prefix, decoded) == text else None
+
+
+def sidecar(key: str, name: str) -> str:
+    """The key of a conversation's sidecar, in the same cluster slot as the list ``key``."""
+    return f"{{{key}}}:{name}"
+
+
+def scan_pattern(key_prefix: str) -> str:
+    """A SCAN pattern for every list under ``key_prefix``, taken literally."""
+    return _GLOB.sub(r"\\\1", key_prefix) + "*"
