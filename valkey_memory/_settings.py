@@ -129,18 +129,18 @@ def parse(url: str) -> Settings:
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
+    shown = mask(url)
+    if "#" in url:
+        raise ConfigurationError(f"URL {shown!r} contains '#': write it as %23")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         # The error of urlsplit may quote the part that holds the password.
         raise ConfigurationError(
-            f"URL {mask(url)!r} cannot be read: check host and port, and percent-encode "
+            f"URL {shown!r} cannot be read: check host and port, and percent-encode "
             "special characters of the password (urllib.parse.quote)"
         ) from (error if "@" not in url else None)
-    shown = mask(url)
-    if parts.fragment or "#" in url:
-        raise ConfigurationError(f"URL {shown!r} contains '#': write it as %23")
     if parts.scheme == _EMBEDDED:
         settings = _embedded(parts, shown)
     elif parts.scheme in _TLS_OF_SCHEME:

@@ -387,7 +387,9 @@ class ConversationStore(Generic[M]):
 
     def _ttl_left(self, session_id: str) -> Plan[float | None]:
         milliseconds = yield from _conversation.ttl_left(self._key(session_id))
-        return None if milliseconds == -1 else max(milliseconds, 0) / 1000
+        if milliseconds < 0:
+            return None if milliseconds == -1 else 0.0
+        return max(milliseconds, 1) / 1000  # PTTL says 0 during the last millisecond
 
     def _encode(self, messages: Iterable[M]) -> list[bytes]:
         now = time.time_ns() // 1_000_000

@@ -164,7 +164,7 @@ def loads(raw: bytes | str) -> Any:
         return value
     try:
         return from_json(value)
-    except (TypeError, ArithmeticError) as error:
+    except (TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"malformed tagged value: {error}") from error
 
 

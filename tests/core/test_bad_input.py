@@ -1,0 +1,283 @@
+"""Wrong input and foreign data: a clear error of ours, and nothing stored is touched."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from valkey_memory import (
+    ConfigurationError,
+    CorruptMessageError,
+    EmbeddedValkey,
+    InvalidArgumentError,
+    InvalidSessionIdError,
+    KeyTypeError,
+    MessageEncodeError,
+    MessageStore,
+)
+
+from ..servers import admin
+from .test_message_lists import said
+
+STRANGE_IDS = [
+    "a{b}c",
+    "{}",
+    "}{",
+    "new\nline",
+    "tab\tnul\x00del\x7f",
+    "with space",
+    "100%",
+    "%7B",
+    "%257B",
+    "%25",
+    "😀 emoji",
+    "чат",
+    "a*b?[c]",
+    ":::",
+    "x" * 10_240,
+    "'quoted\" \\back",
+]
+
+
+@pytest.mark.parametrize("session_id", STRANGE_IDS, ids=lambda s: repr(s[:12]))
+def test_strange_session_ids_work(make_store: Any, session_id: str) -> None:
+    store = make_store(ttl=60)
+    store.extend(session_id, said("a", "b"))
+    store.archive_oldest(session_id, 1)
+    assert store.messages(session_id) == said("b")
+    assert store.archived(session_id) == said("a")
+    assert store.sessions() == [session_id]
+    assert store.delete(session_id) is True
+
+
+def test_strange_session_ids_do_not_meet(make_store: Any) -> None:
+    store = make_store()
+    for session_id in STRANGE_IDS:
+        store.append(session_id, said(session_id)[0])
+    assert store.sessions() == sorted(STRANGE_IDS)
+    for session_id in STRANGE_IDS:
+        assert store.messages(session_id) == said(session_id)
+
+
+@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"]])
+def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
+    with pytest.raises(InvalidSessionIdError):
+        make_store().append(session_id, said("a")[0])
+    with pytest.raises(InvalidSessionIdError):
+        make_store().messages(session_id)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 0.0, float("nan"), float("inf"), True, "60", 2**60])
+def test_impossible_ttls(make_store: Any, ttl: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="ttl"):
+        make_store(ttl=ttl)
+    store = make_store()
+    store.append("s", said("a")[0])
+    with pytest.raises(InvalidArgumentError, match="ttl"):
+        store.set_ttl("s", ttl)
+    assert store.ttl_left("s") is None
+
+
+@pytest.mark.parametrize("window", [0, -1, 1.5, True, "3"])
+def test_impossible_windows(make_store: Any, window: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="max_messages"):
+        make_store(max_messages=window)
+    with pytest.raises(InvalidArgumentError, match="last"):
+        make_store().messages("s", last=window)
+
+
+@pytest.mark.parametrize(("offset", "limit"), [(-1, 1), (0, 0), (0, -3), (None, 1.0)])
+def test_impossible_pages(make_store: Any, offset: Any, limit: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        make_store().page("s", offset, limit)
+
+
+@pytest.mark.parametrize("index", [1.0, "1", True, None])
+def test_impossible_indexes(make_store: Any, index: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="index"):
+        make_store().delete_at("s", index)
+    with pytest.raises(InvalidArgumentError, match="index"):
+        make_store().insert("s", index, said("a")[0])
+
+
+@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None])
+def test_impossible_prefixes(url: str, key_prefix: Any) -> None:
+    with pytest.raises(ConfigurationError, match="key_prefix"):
+        MessageStore(url=url, key_prefix=key_prefix)
+
+
+def test_unknown_arguments_are_refused(url: str) -> None:
+    with pytest.raises(TypeError, match="tll"):
+        MessageStore(url=url, tll=60)  # type: ignore[call-arg]
+
+
+def test_unknown_policy_for_corrupt_elements(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="on_corrupt"):
+        MessageStore(url=url, on_corrupt="ignore")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "just text",
+        None,
+        {},
+        {"role": "user"},
+        {"role": "", "content": "x"},
+        {"role": 3, "content": "x"},
+        {"role": "user", "content": 3},
+        {"role": "user", "content": None},
+        {"role": "user", "content": "x", "extra": object()},
+        {"role": "user", "content": "lone \ud800 surrogate"},
+    ],
+)
+def test_messages_that_cannot_be_stored_leave_nothing_behind(make_store: Any, message: Any) -> None:
+    store = make_store(ttl=60)
+    store.append("s", said("before")[0])
+    with pytest.raises(MessageEncodeError):
+        store.extend("s", [*said("good"), message])
+    with pytest.raises(MessageEncodeError):
+        store.replace("s", [*said("good"), message])
+    assert store.messages("s") == said("before")
+
+
+def test_the_error_names_the_place() -> None:
+    from valkey_memory._wire import to_json
+
+    with pytest.raises(MessageEncodeError, match=r"message\['a'\]\[1\]\['b'\] is builtins.object"):
+        to_json({"a": [0, {"b": object()}]})
+
+
+FOREIGN = {
+    "string": ("SET", "{}", "value"),
+    "hash": ("HSET", "{}", "field", "value"),
+    "set": ("SADD", "{}", "member"),
+    "zset": ("ZADD", "{}", "1", "member"),
+    "stream": ("XADD", "{}", "1-1", "field", "value"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("append", (said("a")[0],)),
+        ("replace", (said("a"),)),
+        ("replace", ([],)),
+        ("insert", (0, said("a")[0])),
+        ("messages", ()),
+        ("page", (0, 5)),
+        ("count", ()),
+        ("delete_at", (0,)),
+        ("delete_last", ()),
+        ("delete_oldest", (1,)),
+        ("archive_oldest", (1,)),
+        ("delete", ()),
+        ("take", ()),
+        ("set_ttl", (5,)),
+        ("set_ttl", (None,)),
+        ("refresh_ttl", ()),
+    ],
+)
+def test_a_key_of_another_type_is_left_as_it_is(
+    server: EmbeddedValkey,
+    prefix: str,
+    kind: str,
+    method: str,
+    arguments: tuple[Any, ...],
+) -> None:
+    key = f"{prefix}s"
+    admin(server.port, *(part.format(key) for part in FOREIGN[kind]))
+    admin(server.port, "PEXPIRE", key, "987654321")
+    before = admin(server.port, "DUMP", key)
+    store = MessageStore(
+        url=server.url, key_prefix=prefix, ttl=60, max_messages=2, refresh_ttl_on_read=True
+    )
+    with pytest.raises(KeyTypeError, match=key):
+        getattr(store, method)("s", *arguments)
+    assert admin(server.port, "DUMP", key) == before
+    assert admin(server.port, "PTTL", key) > 987_000_000
+    assert store.sessions() == []
+
+
+CORRUPT = {
+    "no JSON": b"{oops",
+    "not UTF-8": b"\xff\xfe",
+    "a string": b'"text"',
+    "a list": b"[1]",
+    "no role": b'{"content": "x"}',
+    "role of another type": b'{"role": 1, "content": "x"}',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("element", CORRUPT.values(), ids=CORRUPT.keys())
+def test_a_corrupt_element_is_named_and_kept(
+    server: EmbeddedValkey,
+    make_store: Any,
+    connection: Any,
+    prefix: str,
+    element: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = make_store()
+    store.extend("s", said("a", "b"))
+    put(connection, f"{prefix}s", element)
+    store.extend("s", said("c"))
+    with pytest.raises(CorruptMessageError) as caught:
+        store.messages("s")
+    assert (caught.value.key, caught.value.position) == (f"{prefix}s", 2)
+    with pytest.raises(CorruptMessageError) as caught:
+        store.messages("s", last=2)
+    assert caught.value.position == -2
+    with pytest.raises(CorruptMessageError) as caught:
+        store.page("s", 1, 2)
+    assert caught.value.position == 2
+    assert store.count("s") == 4
+    with caplog.at_level(logging.WARNING, "valkey_memory"):
+        assert make_store(on_corrupt="skip").messages("s") == said("a", "b", "c")
+    assert f"element 2 of '{prefix}s'" in caplog.text
+    # It can be deleted by its position, like any other element.
+    assert store.delete_at("s", 2) is None
+    assert store.messages("s") == said("a", "b", "c")
+
+
+def test_moving_a_corrupt_element_loses_nothing(
+    make_store: Any, connection: Any, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store()
+    put(connection, f"{prefix}s", b"{oops")
+    store.append("s", said("a")[0])
+    with caplog.at_level(logging.WARNING, "valkey_memory"):
+        assert store.archive_oldest("s", 2) == said("a")
+    assert store.count_all("s") == (0, 2)
+    assert "not a readable message" in caplog.text
+
+
+def put(connection: Any, key: str, element: bytes) -> None:
+    """RPUSH a raw element."""
+    from valkey_memory._plans import Plan, atomic
+
+    def plan() -> Plan[None]:
+        yield atomic("put", ("RPUSH", key, element))
+
+    connection.run(plan())
+
+
+def test_plain_elements_of_the_cookbook_are_read(
+    make_store: Any, connection: Any, prefix: str
+) -> None:
+    put(connection, f"{prefix}s", b'{"role": "user", "content": "written by plain code"}')
+    assert make_store().messages("s") == said("written by plain code")
+
+
+def test_what_is_written_is_plain_json(make_store: Any, connection: Any, prefix: str) -> None:
+    import json
+
+    from valkey_memory._conversation import read
+
+    make_store().append("s", said("Привет")[0])
+    (element,) = connection.run(read(f"{prefix}s", 0, -1, ttl_ms=None))
+    assert json.loads(element).items() >= said("Привет")[0].items()

@@ -1,0 +1,320 @@
+"""The contract of MessageStore: sync and async, standalone and cluster (see ``make_store``)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from valkey_memory import InvalidArgumentError, ValkeyConnection
+
+
+def said(*texts: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text} for text in texts]
+
+
+def texts(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["content"] for message in messages]
+
+
+def test_append_keeps_order(make_store: Any) -> None:
+    store = make_store()
+    store.append("s", said("a")[0])
+    store.extend("s", said("b", "c"))
+    assert store.messages("s") == said("a", "b", "c")
+
+
+def test_an_unknown_conversation_is_empty(make_store: Any) -> None:
+    store = make_store()
+    assert store.messages("s") == []
+    assert store.count("s") == 0
+    assert store.ttl_left("s") == 0.0
+    assert store.delete("s") is False
+    assert store.delete_last("s") is None
+    assert store.delete_at("s", 0) is None
+    assert store.delete_oldest("s", 3) == []
+    assert store.archive_oldest("s", 3) == []
+    assert store.archived("s", and_active=True) == []
+    assert store.take("s") == []
+    assert store.set_ttl("s", 5) is False
+
+
+def test_nothing_appended_makes_no_conversation(make_store: Any) -> None:
+    store = make_store(ttl=60)
+    store.extend("s", [])
+    assert store.sessions() == []
+
+
+@pytest.mark.parametrize(("last", "expected"), [(1, "e"), (3, "cde"), (5, "abcde"), (9, "abcde")])
+def test_last(make_store: Any, last: int, expected: str) -> None:
+    store = make_store()
+    store.extend("s", said(*"abcde"))
+    assert texts(store.messages("s", last=last)) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "expected"), [(0, 2, "ab"), (3, 5, "de"), (4, 1, "e"), (5, 1, "")]
+)
+def test_page(make_store: Any, offset: int, limit: int, expected: str) -> None:
+    store = make_store()
+    store.extend("s", said(*"abcde"))
+    assert texts(store.page("s", offset, limit)) == list(expected)
+
+
+def test_count_tells_active_from_archived(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said(*"abcde"))
+    store.archive_oldest("s", 2)
+    assert store.count("s") == 3
+    assert store.count_all("s") == (3, 2)
+
+
+def test_window_keeps_the_newest(make_store: Any) -> None:
+    store = make_store(max_messages=3)
+    store.extend("s", said(*"abcde"))
+    assert texts(store.messages("s")) == list("cde")
+    store.append("s", said("f")[0])
+    assert texts(store.messages("s")) == list("def")
+    store.replace("s", said(*"uvwxyz"))
+    assert texts(store.messages("s")) == list("xyz")
+    store.insert("s", 1, said("!")[0])
+    assert texts(store.messages("s")) == ["!", "y", "z"]
+
+
+def test_replace(make_store: Any) -> None:
+    store = make_store()
+    store.replace("s", said("a"))
+    store.replace("s", said("b", "c"))
+    assert texts(store.messages("s")) == ["b", "c"]
+    store.replace("s", [])
+    assert store.sessions() == []
+
+
+@pytest.mark.parametrize("index", [-9, -4, -3, -1, 0, 1, 2, 3, 4, 9])
+def test_insert_is_that_of_a_python_list(make_store: Any, index: int) -> None:
+    store, expected = make_store(), ["a", "a", "b"]
+    store.extend("s", said(*expected))
+    expected.insert(index, "new")
+    store.insert("s", index, said("new")[0])
+    assert texts(store.messages("s")) == expected
+
+
+def test_insert_into_an_empty_conversation(make_store: Any) -> None:
+    store = make_store(ttl=60)
+    store.insert("s", 4, said("a")[0])
+    assert texts(store.messages("s")) == ["a"]
+    assert 50 < store.ttl_left("s") <= 60
+
+
+@pytest.mark.parametrize("index", [-3, -1, 0, 1, 2])
+def test_delete_at_is_that_of_a_python_list(make_store: Any, index: int) -> None:
+    store, expected = make_store(), ["a", "b", "b"]
+    store.extend("s", said(*expected))
+    deleted = expected.pop(index)
+    assert store.delete_at("s", index) == said(deleted)[0]
+    assert texts(store.messages("s")) == expected
+
+
+@pytest.mark.parametrize("index", [-4, 3, 99])
+def test_delete_at_outside_the_list_changes_nothing(make_store: Any, index: int) -> None:
+    store = make_store()
+    store.extend("s", said("a", "b", "c"))
+    assert store.delete_at("s", index) is None
+    assert texts(store.messages("s")) == ["a", "b", "c"]
+
+
+def test_delete_last_down_to_nothing(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said("a", "b"))
+    assert [store.delete_last("s") for _ in range(3)] == [*said("b", "a"), None]
+    assert store.sessions() == []
+
+
+def test_delete_oldest(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said(*"abc"))
+    assert store.delete_oldest("s", 2) == said("a", "b")
+    assert store.delete_oldest("s", 2) == said("c")
+
+
+def test_delete_takes_the_archived_messages_too(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said(*"abc"))
+    store.archive_oldest("s", 1)
+    assert store.delete("s") is True
+    assert store.archived("s", and_active=True) == []
+
+
+def test_take_returns_what_it_deletes(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said(*"abc"))
+    store.archive_oldest("s", 1)
+    assert store.take("s", keep_archived=True) == said("b", "c")
+    assert store.archived("s", and_active=True) == said("a")
+    store.extend("s", said("d"))
+    assert store.take("s") == said("d")
+    assert store.archived("s", and_active=True) == []
+
+
+def test_archive_moves_in_order(make_store: Any) -> None:
+    store = make_store()
+    store.extend("s", said(*"abcde"))
+    assert store.archive_oldest("s", 2) == said("a", "b")
+    assert store.archive_oldest("s", 1) == said("c")
+    assert store.archived("s") == said(*"abc")
+    assert store.messages("s") == said("d", "e")
+    assert store.archived("s", and_active=True) == said(*"abcde")
+    assert store.archive_oldest("s", 99) == said("d", "e")
+    assert store.messages("s") == []
+    store.extend("s", said("x"), archived=True)
+    assert texts(store.archived("s")) == list("abcdex")
+    store.replace("s", said("y"), archived=True)
+    assert store.archived("s") == said("y")
+    assert store.delete_archived("s") is True
+    assert store.delete_archived("s") is False
+
+
+def test_the_window_leaves_archived_messages_alone(make_store: Any) -> None:
+    store = make_store(max_messages=2)
+    store.extend("s", said("a", "b"))
+    store.archive_oldest("s", 2)
+    store.extend("s", said("c"), archived=True)
+    assert store.archived("s") == said("a", "b", "c")
+
+
+def test_sessions_of_one_prefix_only(make_store: Any, prefix: str) -> None:
+    store, other = make_store(), make_store(key_prefix=f"{prefix}other:")
+    names = {f"s{number}" for number in range(30)}
+    for name in names:
+        store.append(name, said("x")[0])
+    other.append("theirs", said("x")[0])
+    store.archive_oldest("s0", 1)  # its sidecar must not show
+    store.append("s0", said("y")[0])
+    assert set(store.sessions()) == names | {"other:theirs"}
+    assert other.sessions() == ["theirs"]
+
+
+def test_a_prefix_is_taken_literally(make_store: Any, prefix: str) -> None:
+    store = make_store(key_prefix=f"{prefix}a*[b]?\\^-:")
+    store.append("s", said("x")[0])
+    make_store(key_prefix=f"{prefix}axxb:").append("t", said("x")[0])
+    assert store.sessions() == ["s"]
+
+
+def test_no_ttl_by_default(make_store: Any) -> None:
+    store = make_store()
+    store.append("s", said("a")[0])
+    assert store.ttl_left("s") is None
+
+
+@pytest.mark.parametrize("ttl", [100, 100.0, timedelta(seconds=100)])
+def test_each_write_restarts_the_ttl(make_store: Any, ttl: Any) -> None:
+    store = make_store(ttl=ttl)
+    writes: list[tuple[str, tuple[Any, ...]]] = [
+        ("append", (said("b")[0],)),
+        ("extend", (said("c", "d"),)),
+        ("insert", (0, said("e")[0])),
+        ("delete_at", (0,)),
+        ("delete_last", ()),
+        ("delete_oldest", (1,)),
+        ("archive_oldest", (1,)),
+        ("replace", (said("f", "g"),)),
+        ("refresh_ttl", ()),
+    ]
+    store.append("s", said("a")[0])
+    for name, arguments in writes:
+        assert store.set_ttl("s", 10) is True
+        getattr(store, name)("s", *arguments)
+        assert 90 < store.ttl_left("s") <= 100, name
+
+
+def test_without_a_ttl_of_its_own_a_store_keeps_the_one_that_is_there(make_store: Any) -> None:
+    make_store(ttl=100).extend("s", said(*"abcdef"))
+    store = make_store(max_messages=20)
+    store.append("s", said("b")[0])
+    store.insert("s", 0, said("e")[0])
+    store.delete_at("s", 0)
+    store.delete_last("s")
+    store.delete_oldest("s", 1)
+    store.archive_oldest("s", 1)
+    store.replace("s", said("f", "g"))
+    store.messages("s")
+    assert 90 < store.ttl_left("s") <= 100
+
+
+def test_archived_messages_expire_with_the_conversation(
+    make_store: Any, connection: ValkeyConnection, prefix: str
+) -> None:
+    from valkey_memory._conversation import ttl_left
+    from valkey_memory._keys import sidecar
+
+    archived = sidecar(f"{prefix}s", "archived")
+
+    def left() -> int:
+        return connection.run(ttl_left(archived))
+
+    make_store(ttl=100).extend("s", said("a", "b", "c"))
+    make_store().archive_oldest("s", 1)
+    assert 90_000 < left() <= 100_000
+    make_store(ttl=500).append("s", said("d")[0])
+    assert 490_000 < left() <= 500_000
+    make_store().set_ttl("s", None)
+    assert left() == -1
+
+
+def test_set_ttl_and_persist(make_store: Any) -> None:
+    store = make_store()
+    store.append("s", said("a")[0])
+    assert store.set_ttl("s", timedelta(minutes=1)) is True
+    assert 50 < store.ttl_left("s") <= 60
+    assert store.set_ttl("s", None) is True
+    assert store.ttl_left("s") is None
+
+
+def test_reading_restarts_the_ttl_only_when_asked(make_store: Any) -> None:
+    for refresh, low, high in ((False, 0, 10), (True, 90, 100)):
+        store = make_store(ttl=100, refresh_ttl_on_read=refresh)
+        store.replace("s", said("a"))
+        for read in (lambda s: s.messages("s", last=2), lambda s: s.page("s", 0, 1)):
+            store.set_ttl("s", 10)
+            assert texts(read(store)) == ["a"]
+            assert low < store.ttl_left("s") <= high
+
+
+def test_refresh_needs_a_ttl(make_store: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="ttl="):
+        make_store().refresh_ttl("s")
+    with pytest.raises(InvalidArgumentError, match="needs a ttl"):
+        make_store(refresh_ttl_on_read=True)
+
+
+def test_an_expired_conversation_is_gone_with_its_sidecars(make_store: Any) -> None:
+    store = make_store(ttl=0.02)
+    store.extend("s", said("a", "b"))
+    store.archive_oldest("s", 1)
+    while store.ttl_left("s"):
+        pass
+    assert store.messages("s") == []
+    assert store.archived("s") == []
+
+
+def test_extra_keys_on_request(make_store: Any) -> None:
+    message = {"role": "user", "content": "a", "id": "m1", "mood": "glad"}
+    make_store().append("s", message)
+    assert make_store().messages("s") == said("a")
+    (full,) = make_store(extra_keys=True).messages("s")
+    assert {key: full[key] for key in message} == message
+    assert full["ts"] > 1_700_000_000_000
+
+
+def test_tool_fields_are_handed_out(make_store: Any) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    conversation = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "42", "tool_call_id": "c1", "name": "f"},
+        {"role": "developer", "content": "be brief"},
+    ]
+    store = make_store()
+    store.extend("s", conversation)
+    assert store.messages("s") == conversation

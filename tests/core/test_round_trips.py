@@ -1,0 +1,123 @@
+"""What each operation sends, counted by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from valkey_memory import EmbeddedValkey, MessageStore
+
+from ..servers import admin, command_counts
+from .test_message_lists import said
+
+FROM_SCRIPTS = {
+    "type",
+    "exists",
+    "pexpire",
+    "persist",
+    "pttl",
+    "lmove",
+    "lindex",
+    "lset",
+    "linsert",
+}
+BOOKKEEPING = {"info", "config|resetstat", "client|setinfo", "client|setname", "hello", "select"}
+
+
+def sent(server: EmbeddedValkey, action: Callable[[], object]) -> dict[str, int]:
+    """Commands that ``action`` sent, without what GLIDE sends to open a connection."""
+    admin(server.port, "CONFIG", "RESETSTAT")
+    action()
+    counts = command_counts(server.port)
+    return {name: calls for name, calls in counts.items() if name not in BOOKKEEPING}
+
+
+@pytest.fixture
+def store(url: str, prefix: str) -> MessageStore:
+    store = MessageStore(
+        url=url, key_prefix=prefix, ttl=60, max_messages=5000, refresh_ttl_on_read=True
+    )
+    store.extend("s", said(*map(str, range(100))))
+    return store
+
+
+def test_appending_a_thousand_with_ttl_and_window_is_one_exec(
+    server: EmbeddedValkey, store: MessageStore
+) -> None:
+    messages = said(*map(str, range(1000)))
+    counts = sent(server, lambda: store.extend("new", messages))
+    assert (counts["multi"], counts["exec"]) == (1, 1)
+    assert (counts["rpush"], counts["ltrim"], counts["eval"]) == (1, 1, 1)
+    assert counts.keys() - FROM_SCRIPTS == {"multi", "exec", "rpush", "ltrim", "eval"}
+
+
+def test_reading_the_last_twenty_with_ttl_refresh_is_one_exec(
+    server: EmbeddedValkey, store: MessageStore
+) -> None:
+    counts = sent(server, lambda: store.messages("s", last=20))
+    assert counts.keys() - FROM_SCRIPTS == {"multi", "exec", "lrange", "eval"}
+    assert (counts["exec"], counts["lrange"]) == (1, 1)
+
+
+def test_reading_without_refresh_is_one_lrange(
+    server: EmbeddedValkey, url: str, prefix: str
+) -> None:
+    store = MessageStore(url=url, key_prefix=prefix)
+    assert sent(server, lambda: store.messages("s", last=20)) == {"lrange": 1}
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda store: store.append("s", said("x")[0]),
+        lambda store: store.replace("s", said("x", "y")),
+        lambda store: store.insert("s", 1, said("x")[0]),
+        lambda store: store.delete_at("s", 1),
+        lambda store: store.delete_last("s"),
+        lambda store: store.delete_oldest("s", 3),
+        lambda store: store.archive_oldest("s", 3),
+        lambda store: store.take("s"),
+        lambda store: store.delete("s"),
+        lambda store: store.archived("s", and_active=True),
+        lambda store: store.count_all("s"),
+    ],
+)
+def test_every_operation_is_one_transaction(
+    server: EmbeddedValkey, store: MessageStore, action: Callable[[MessageStore], Any]
+) -> None:
+    assert sent(server, lambda: action(store))["exec"] == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "command"),
+    [
+        (lambda store: store.count("s"), "llen"),
+        (lambda store: store.ttl_left("s"), "pttl"),
+        (lambda store: store.set_ttl("s", 5), "eval"),
+        (lambda store: store.delete_archived("s"), "unlink"),
+    ],
+)
+def test_single_commands_need_no_transaction(
+    server: EmbeddedValkey,
+    store: MessageStore,
+    action: Callable[[MessageStore], Any],
+    command: str,
+) -> None:
+    counts = sent(server, lambda: action(store))
+    assert "exec" not in counts
+    assert counts[command] == 1
+
+
+def test_listing_uses_scan_and_never_keys(server: EmbeddedValkey, store: MessageStore) -> None:
+    counts = sent(server, store.sessions)
+    assert set(counts) == {"scan"}
+
+
+def test_nothing_to_append_sends_nothing(server: EmbeddedValkey, store: MessageStore) -> None:
+    assert sent(server, lambda: store.extend("s", [])) == {}
+
+
+def test_making_a_store_sends_nothing(server: EmbeddedValkey, url: str) -> None:
+    assert sent(server, lambda: MessageStore(url=url + "?client_name=unused", ttl=5)) == {}
