@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
 from dataclasses import replace
 from types import ModuleType, TracebackType
@@ -18,7 +19,7 @@ from ._errors import (
     EventLoopError,
     OperationTimeoutError,
 )
-from ._plans import Plan, Reply, Scan, Step, arun, run
+from ._plans import AskCluster, Pause, Plan, Reply, Request, Scan, Step, arun, run
 from ._settings import READ_FROM, Settings, mask, parse, resolve_url
 
 if TYPE_CHECKING:
@@ -210,7 +211,11 @@ class ValkeyConnection:
         await asyncio.to_thread(self.close)
 
     def _execute(self, step: Step) -> Reply:
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
         client = self._sync_client or self._open_sync_client(step)
+        if isinstance(step, AskCluster):
+            return _glide.is_cluster_client(client)
         glide = _glide.load("glide_sync")
         try:
             if isinstance(step, Scan):
@@ -221,9 +226,13 @@ class ValkeyConnection:
         return _glide.checked(replies, step, self._factory.error)
 
     async def _aexecute(self, step: Step) -> Reply:
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
         if self._closed:
             raise self._closed_error(step)
         client = self._async_client() if self._given else await self._async_clients.get()
+        if isinstance(step, AskCluster):
+            return _glide.is_cluster_client(client)
         glide = _glide.load("glide")
         timeout = self._factory.request_timeout
         try:
@@ -244,7 +253,7 @@ class ValkeyConnection:
             raise self._factory.error(error, step.operation) from error
         return _glide.checked(replies, step, self._factory.error)
 
-    def _batch(self, glide: ModuleType, client: object, step: Any) -> tuple[Any, bool, Any]:
+    def _batch(self, glide: ModuleType, client: object, step: Request) -> tuple[Any, bool, Any]:
         return _glide.batch_arguments(glide, client, step, self._factory.request_timeout)
 
     def _open_sync_client(self, step: Step) -> SyncClient:

@@ -11,6 +11,7 @@ put an expiry on somebody else's key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 
 from . import _keys
 from ._plans import Command, Plan, Request, Scan, ScanPage, atomic
@@ -268,4 +269,4 @@ def session_ids(key_prefix: str) -> Plan[list[str]]:
                 found.add(session_id)
         if page.cursor is None:
             return sorted(found)
-        scan = Scan(scan.operation, scan.pattern, page.cursor)
+        scan = replace_fields(scan, cursor=page.cursor)

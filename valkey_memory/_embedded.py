@@ -16,7 +16,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -70,13 +70,21 @@ class EmbeddedValkey:
             None keeps it in memory and forgets it at ``close``.
         config: Directives of valkey.conf that replace the defaults, such as
             ``{"maxmemory": "100mb"}``.
+        modules: Files of server modules to load, such as valkey-search's ``libsearch.so``.
     """
 
     def __init__(
-        self, directory: str | Path | None = None, *, config: Mapping[str, str] | None = None
+        self,
+        directory: str | Path | None = None,
+        *,
+        config: Mapping[str, str] | None = None,
+        modules: Iterable[str | Path] = (),
     ) -> None:
         self._directory = None if directory is None else Path(directory).resolve()
         self._config = dict(config or {})
+        if loads := [str(module) for module in modules]:
+            # One directive per module; the file is written with one line per key.
+            self._config["loadmodule"] = "\nloadmodule ".join(loads)
         self._mutex = threading.RLock()
         self._server: Any = None
         self._temporary: str | None = None

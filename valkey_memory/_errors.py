@@ -4,8 +4,14 @@
     |-- ConfigurationError (ValueError)       a URL, an installation or options that cannot work
     |-- InvalidArgumentError (ValueError)     a TTL, a window, an index out of its domain
     |   `-- InvalidSessionIdError             a session id that cannot become a key
+    |-- FilterError (ValueError)              a filter that cannot be served as it is
     |-- MessageEncodeError (ValueError)       a message that JSON cannot hold
     |-- CorruptMessageError (ValueError)      a stored element that is not a message
+    |-- DocumentError (ValueError)            a document or vector that the index cannot hold
+    |-- IndexMismatchError (ValueError)       an index that exists in another shape
+    |-- SearchUnavailableError                the server lacks what the store was asked to use
+    |-- ExactSearchLimitError                 more documents than exact search is meant for
+    |-- BulkWriteError                        a bulk load that stopped; it says what was written
     |-- EventLoopError (RuntimeError)         a given async client used from a foreign loop
     |-- ConnectionClosedError                 used after close()
     |-- ConnectionFailedError (ConnectionError)   the server cannot be reached
@@ -39,6 +45,10 @@ class InvalidSessionIdError(InvalidArgumentError):
     """A session id that cannot become a key. Nothing was sent to the server."""
 
 
+class FilterError(ValkeyMemoryError, ValueError):
+    """A filter or a metadata value that cannot be served as it is. Never widened, never dropped."""
+
+
 class MessageEncodeError(ValkeyMemoryError, ValueError):
     """A message that cannot be stored without losing something. Nothing was sent to the server."""
 
@@ -63,6 +73,45 @@ class CorruptMessageError(ValkeyMemoryError, ValueError):
 
     def __reduce__(self) -> tuple[type[CorruptMessageError], tuple[str, int, str]]:
         return type(self), (self.key, self.position, self.reason)
+
+
+class DocumentError(ValkeyMemoryError, ValueError):
+    """A document or a vector that the index cannot hold. Nothing of the call was written."""
+
+
+class IndexMismatchError(ValkeyMemoryError, ValueError):
+    """An index of that name exists in another shape. It was left as it is."""
+
+
+class SearchUnavailableError(ValkeyMemoryError):
+    """The server lacks the search or JSON commands that the store was asked to use."""
+
+
+class ExactSearchLimitError(ValkeyMemoryError):
+    """There are more documents than exact search in the client is meant for."""
+
+
+class BulkWriteError(ValkeyMemoryError):
+    """A bulk load stopped. What was written stays; load the rest again.
+
+    Attributes:
+        written: Ids of the documents that were written.
+        unknown: Ids of the batch that failed: after a timeout they may have been written.
+        remaining: Ids of the documents that were not sent.
+    """
+
+    def __init__(
+        self, message: str, written: list[str], unknown: list[str], remaining: list[str]
+    ) -> None:
+        super().__init__(message)
+        self.written = written
+        self.unknown = unknown
+        self.remaining = remaining
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[BulkWriteError], tuple[str, list[str], list[str], list[str]]]:
+        return type(self), (str(self), self.written, self.unknown, self.remaining)
 
 
 class EventLoopError(ValkeyMemoryError, RuntimeError):

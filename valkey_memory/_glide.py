@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -261,12 +261,20 @@ def allowed_seconds(request: Request, timeout: float) -> float:
     return timeout + size * _SECONDS_PER_BYTE if size > _BULK else timeout
 
 
-def checked(replies: Sequence[Reply] | None, request: Request, factory_error: Any) -> list[Reply]:
-    """The replies, or the first error among them raised as ours."""
-    for reply in replies or ():
+def checked(
+    replies: Sequence[Reply] | None,
+    request: Request,
+    translate_error: Callable[[Exception, str], ValkeyMemoryError],
+) -> list[Reply]:
+    """The replies; errors among them become ours, and the first is raised unless asked for."""
+    found = list(replies or ())
+    for position, reply in enumerate(found):
         if isinstance(reply, Exception):
-            raise factory_error(reply, request.operation) from reply
-    return list(replies or ())
+            error = translate_error(reply, request.operation)
+            if not request.errors_as_replies:
+                raise error from reply
+            found[position] = error
+    return found
 
 
 def scan_arguments(glide: ModuleType, client: object, scan: Scan) -> dict[str, Any]:
@@ -278,7 +286,7 @@ def scan_arguments(glide: ModuleType, client: object, scan: Scan) -> dict[str, A
         "cursor": cursor,
         "match": scan.pattern,
         "count": _SCAN_COUNT,
-        "type": glide.ObjectType.LIST,
+        "type": glide.ObjectType[scan.type.upper()],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ._errors import ValkeyMemoryError
 
@@ -27,6 +27,8 @@ class Request:
     operation: str
     commands: tuple[Command, ...]
     atomic: bool = False
+    errors_as_replies: bool = False
+    """Put the error of a command in place of its reply instead of raising the first one."""
 
     def size(self) -> int:
         """Bytes of payload, roughly; long strings count by characters."""
@@ -39,6 +41,7 @@ class Scan:
 
     operation: str
     pattern: str
+    type: Literal["list", "hash"] = "list"
     cursor: Any = None
     """None starts; later pages take ``ScanPage.cursor``."""
 
@@ -50,7 +53,22 @@ class ScanPage:
     """What the next ``Scan`` needs, or None after the last page."""
 
 
-Step: TypeAlias = Request | Scan
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait. The reply is None."""
+
+    operation: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskCluster:
+    """Whether the server is a cluster; free once connected. The reply is a bool."""
+
+    operation: str
+
+
+Step: TypeAlias = Request | Scan | Pause | AskCluster
 T = TypeVar("T")
 Plan: TypeAlias = Generator[Step, Reply, T]
 

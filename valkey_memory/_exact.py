@@ -1,0 +1,310 @@
+"""Exact search in the client, for servers without valkey-search and for small memories.
+
+Documents are stored as hashes, just as an index of ``storage="hash"`` stores them. A local copy of
+them is kept fresh by a stream of changes that every writer of this library appends to, in the
+transaction that changes documents: a search reads what is new in it, one round trip, and fetches
+only the documents named there. When the stream no longer reaches back far enough, everything is
+read again. The copy knows each document's expiry, so expired documents drop out by themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from ._documents import Document, Hit, document_id, document_key, from_read, read_command, view
+from ._errors import ExactSearchLimitError
+from ._filter_eval import Indexed, matches
+from ._filters import Filter
+from ._index import changes_key
+from ._keys import scan_pattern
+from ._plans import Command, Plan, Request, Scan, ScanPage, atomic
+from ._schema import IndexSchema
+from ._vectors import Matrix, Vector, distances, numpy, similarity
+
+_READ_DOCUMENTS = 500
+_CHANGES = 5_000
+_BEGINNING = "0-0"
+
+
+@dataclass(slots=True)
+class _Row:
+    document: Document
+    seen: Indexed
+    expires_ms: int
+    """Unix milliseconds by the server's clock; -1 for never."""
+
+
+class _Read(NamedTuple):
+    """A document as it was read; None when it is gone."""
+
+    id: str
+    document: Document | None
+    expires_ms: int
+
+
+class LocalCopy:
+    """The documents of one index, as of the change ``version``. Safe for threads.
+
+    Args:
+        schema: The index.
+        limit: As many documents as it will hold.
+    """
+
+    def __init__(self, schema: IndexSchema, limit: int) -> None:
+        self.schema = schema
+        self.limit = limit
+        self.version: str | None = None
+        self._lock = threading.Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        np = numpy()
+        self.version = None
+        self._clock_offset_ms = 0
+        self._rows: list[_Row] = []
+        self._position: dict[str, int] = {}
+        self._matrix: Matrix = np.zeros((0, self.schema.dimension), dtype=np.float32)
+        self._norms: Vector = np.zeros(0, dtype=np.float32)
+
+    def load(self, documents: Iterable[_Read], version: str, clock_offset_ms: int) -> None:
+        """Replace everything."""
+        with self._lock:
+            self._clear()
+            self._clock_offset_ms = clock_offset_ms
+            self._apply(documents, version)
+
+    def update(self, documents: Iterable[_Read], version: str) -> None:
+        """Take over changed documents, unless another search brought the copy further already."""
+        with self._lock:
+            if self.version is not None and version_key(version) > version_key(self.version):
+                self._apply(documents, version)
+
+    def _apply(self, documents: Iterable[_Read], version: str) -> None:
+        try:
+            for read in documents:
+                if read.document is None:
+                    self._remove(read.id)
+                else:
+                    self._put(read.document, read.expires_ms)
+        except BaseException:
+            self._clear()
+            raise
+        self.version = version
+
+    def _put(self, document: Document, expires_ms: int) -> None:
+        np = numpy()
+        position = self._position.get(document.id)
+        if position is None:
+            if len(self._rows) >= self.limit:
+                raise ExactSearchLimitError(
+                    f"index {self.schema.name!r} has more than {self.limit} documents, which is "
+                    "as many as exact search compares in the client. Use a server with "
+                    'valkey-search (search="server"), or raise exact_limit if the memory and '
+                    "the time are there"
+                )
+            position = self._position[document.id] = len(self._rows)
+            self._rows.append(_Row(document, Indexed({}, {}, {}), -1))
+            if position == len(self._matrix):
+                more = max(256, position)
+                self._matrix = np.pad(self._matrix, ((0, more), (0, 0)))
+                self._norms = np.pad(self._norms, (0, more))
+        vector = np.asarray(document.embedding, dtype=np.float32)
+        self._matrix[position] = vector
+        self._norms[position] = np.linalg.norm(vector)
+        # The vector is in the matrix; a list of floats would be eight times as large.
+        bare = Document(document.id, document.content, document.metadata)
+        seen = view(bare.metadata, bare.content, self.schema)
+        self._rows[position] = _Row(bare, seen, expires_ms)
+
+    def _remove(self, document_id: str) -> None:
+        position = self._position.pop(document_id, None)
+        if position is None:
+            return
+        last = len(self._rows) - 1
+        if position != last:
+            self._rows[position] = self._rows[last]
+            self._matrix[position] = self._matrix[last]
+            self._norms[position] = self._norms[last]
+            self._position[self._rows[position].document.id] = position
+        self._rows.pop()
+
+    def _drop_expired(self, now_ms: int) -> None:
+        server_now = now_ms + self._clock_offset_ms
+        expired = [row.document.id for row in self._rows if 0 <= row.expires_ms <= server_now]
+        for gone in expired:
+            self._remove(gone)
+
+    def nearest(
+        self, query: Vector, k: int, condition: Filter | None, now_ms: int, *, embeddings: bool
+    ) -> list[Hit]:
+        """The ``k`` nearest documents that satisfy ``condition``, nearest first.
+
+        Args:
+            query: The vector to compare with.
+            k: At most so many.
+            condition: A checked filter, or None.
+            now_ms: Unix milliseconds by this machine's clock.
+            embeddings: Return the documents' vectors too.
+        """
+        with self._lock:
+            self._drop_expired(now_ms)
+            size = len(self._rows)
+            if not size:
+                return []
+            metric = self.schema.metric
+            found = distances(self._matrix[:size], query, metric, self._norms[:size])
+            return [
+                Hit(
+                    self._document(position, embeddings=embeddings),
+                    similarity(float(found[position]), metric),
+                )
+                for position in self._nearest(found, k, condition)
+            ]
+
+    def _nearest(self, found: Vector, k: int, condition: Filter | None) -> list[int]:
+        np = numpy()
+        positions: list[int]
+        if condition is None:
+            some = np.argpartition(found, k - 1)[:k] if k < len(found) else np.arange(len(found))
+            positions = some[np.argsort(found[some], kind="stable")].tolist()
+            return positions
+        positions = np.argsort(found, kind="stable").tolist()
+        rows = self._rows
+        satisfying = (p for p in positions if matches(rows[p].seen, condition))
+        return list(itertools.islice(satisfying, k))
+
+    def page(
+        self,
+        condition: Filter | None,
+        offset: int,
+        limit: int | None,
+        now_ms: int,
+        *,
+        embeddings: bool = False,
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> list[Document]:
+        """Documents that satisfy ``condition``, by the numeric field ``order_by`` if given."""
+        with self._lock:
+            self._drop_expired(now_ms)
+            positions = self._satisfying(condition)
+            if order_by is not None:
+                numbers = {
+                    p: number
+                    for p in positions
+                    if (number := self._rows[p].seen.numbers.get(order_by)) is not None
+                }
+                # As on the server, documents without the field are left out.
+                positions = sorted(numbers, key=numbers.__getitem__, reverse=descending)
+            stop = None if limit is None else offset + limit
+            return [self._document(p, embeddings=embeddings) for p in positions[offset:stop]]
+
+    def count(self, condition: Filter | None, now_ms: int) -> int:
+        """How many documents satisfy ``condition``."""
+        with self._lock:
+            self._drop_expired(now_ms)
+            return len(self._satisfying(condition))
+
+    def _satisfying(self, condition: Filter | None) -> list[int]:
+        return [
+            position
+            for position, row in enumerate(self._rows)
+            if condition is None or matches(row.seen, condition)
+        ]
+
+    def _document(self, position: int, *, embeddings: bool) -> Document:
+        row = self._rows[position].document
+        # Metadata is the caller's to change; the copy here is not.
+        metadata = orjson.loads(orjson.dumps(row.metadata))
+        embedding = self._matrix[position].tolist() if embeddings else ()
+        return Document(row.id, row.content, metadata, embedding)
+
+
+# Plans
+
+
+def refresh(copy: LocalCopy, now_ms: int) -> Plan[None]:
+    """Bring the copy up to date: one round trip when nothing changed."""
+    schema, operation = copy.schema, f"refresh the copy of index {copy.schema.name!r}"
+    stream = changes_key(schema)
+    while (version := copy.version) is not None:
+        # The oldest entry tells whether the stream still reaches back to our version.
+        oldest, entries = yield atomic(
+            operation,
+            ("XRANGE", stream, "-", "+", "COUNT", "1"),
+            ("XRANGE", stream, f"({version}", "+", "COUNT", str(_CHANGES)),
+        )
+        first = _entry_ids(oldest)
+        if version != _BEGINNING and (not first or version_key(first[0]) > version_key(version)):
+            break
+        if not entries:
+            return
+        changed = dict.fromkeys(one for ids in _changed_ids(entries) for one in ids)
+        documents = yield from _fetch(schema, list(changed))
+        versions = _entry_ids(entries)
+        copy.update(documents, versions[-1])
+        if len(versions) < _CHANGES:
+            return
+    yield from _load(copy, now_ms)
+
+
+def _load(copy: LocalCopy, now_ms: int) -> Plan[None]:
+    """Read every document. What changes meanwhile is in the stream behind the version taken."""
+    schema, operation = copy.schema, f"load index {copy.schema.name!r}"
+    last, server_time = yield atomic(
+        operation, ("XREVRANGE", changes_key(schema), "+", "-", "COUNT", "1"), ("TIME",)
+    )
+    version = (_entry_ids(last) or [_BEGINNING])[0]
+    seconds, microseconds = (int(part) for part in server_time)
+    ids: set[str] = set()
+    scan = Scan(operation, scan_pattern(schema.prefix), "hash")
+    while True:
+        page: ScanPage = yield scan
+        ids.update(document_id(schema, key) for key in page.keys)
+        if page.cursor is None:
+            break
+        scan = replace(scan, cursor=page.cursor)
+    if len(ids) > copy.limit:
+        ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
+    documents = yield from _fetch(schema, sorted(ids))
+    copy.load(documents, version, seconds * 1000 + microseconds // 1000 - now_ms)
+
+
+def _fetch(schema: IndexSchema, ids: list[str]) -> Plan[list[_Read]]:
+    found: list[_Read] = []
+    for start in range(0, len(ids), _READ_DOCUMENTS):
+        some = ids[start : start + _READ_DOCUMENTS]
+        commands: list[Command] = []
+        for one in some:
+            key = document_key(schema, one)
+            commands += [read_command(schema, key, embeddings=True), ("PEXPIRETIME", key)]
+        replies = yield Request(f"read documents of index {schema.name!r}", tuple(commands))
+        for one, fields, expires in zip(some, replies[::2], replies[1::2], strict=True):
+            document = from_read(one, fields, schema, embeddings=True)
+            if document is not None and len(document.embedding) != schema.dimension:
+                document = None  # somebody else's; the server would not index it either
+            found.append(_Read(one, document, expires))
+    return found
+
+
+def _entry_ids(entries: Mapping[bytes, Any] | None) -> list[str]:
+    return [entry_id.decode() for entry_id in entries or ()]
+
+
+def _changed_ids(entries: Mapping[bytes, Any]) -> Iterator[list[str]]:
+    """The ids that each entry names. GLIDE gives entries as a dict of id to field pairs."""
+    for pairs in entries.values():
+        for _, ids in pairs:
+            yield orjson.loads(ids)
+
+
+def version_key(version: str) -> tuple[int, int]:
+    """A stream id's order."""
+    milliseconds, _, sequence = version.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,378 @@
+"""The plans of a vector index: create, attach, write, read, search, delete."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ._documents import (
+    Document,
+    Hit,
+    Prepared,
+    document_id,
+    document_key,
+    from_fields,
+    from_read,
+    read_command,
+    returned,
+)
+from ._errors import (
+    BulkWriteError,
+    CommandError,
+    SearchUnavailableError,
+    ValkeyMemoryError,
+)
+from ._filter_query import compile_filter
+from ._filters import Filter
+from ._keys import sidecar
+from ._plans import AskCluster, Command, Pause, Plan, Request, atomic
+from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, parse_info
+from ._vectors import Vector, similarity
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with how many documents are written, and of how many."""
+
+_BATCH_BYTES = 1_000_000
+_BATCH_DOCUMENTS = 200
+_READ_DOCUMENTS = 500
+_PAGE = 1_000
+_CHANGES_KEPT = 10_000
+_SLOTS = 16_384
+_DIALECT = ("DIALECT", "2")
+
+
+# Existence
+
+
+def probe(schema: IndexSchema) -> Plan[IndexInfo | None]:
+    """The index, or None when there is none.
+
+    Raises:
+        SearchUnavailableError: The server has no search commands, or no JSON for a JSON index.
+    """
+    found: IndexInfo | None = None
+    commands: list[tuple[str, ...]] = [("FT.INFO", schema.name)]
+    if schema.storage == "json":
+        commands.append(("JSON.GET", f"{schema.prefix}:probe", "$"))
+    for command in commands:
+        operation = f"look at index {schema.name!r}"
+        (reply,) = yield Request(operation, (command,), errors_as_replies=True)
+        if isinstance(reply, CommandError) and _unknown_command(reply):
+            module = "valkey-search" if command[0] == "FT.INFO" else "valkey-json"
+            way_out = 'use search="exact"' if module == "valkey-search" else 'use storage="hash"'
+            raise SearchUnavailableError(
+                f"the server has no {command[0]}: load {module} (the container image "
+                f"valkey/valkey-bundle and managed services have it), or {way_out}"
+            ) from reply
+        if isinstance(reply, CommandError) and "not found" in str(reply).lower():
+            found = None
+        elif isinstance(reply, ValkeyMemoryError):
+            raise reply
+        elif command[0] == "FT.INFO":
+            found = parse_info(reply)
+    return found
+
+
+def _unknown_command(error: CommandError) -> bool:
+    return "unknown command" in str(error).lower()
+
+
+def info(schema: IndexSchema) -> Plan[IndexInfo]:
+    """FT.INFO."""
+    replies = yield atomic(f"describe index {schema.name!r}", ("FT.INFO", schema.name))
+    return parse_info(replies[0])
+
+
+def ensure(schema: IndexSchema) -> Plan[IndexInfo]:
+    """Create the index, or attach to the one that is there if it fits.
+
+    Two creators at once are harmless: the second finds what the first made, and checks it.
+
+    Raises:
+        IndexMismatchError: One of that name is there in another shape.
+        SearchUnavailableError: The server cannot.
+    """
+    found = yield from probe(schema)
+    if found is None:
+        (reply,) = yield Request(
+            f"create index {schema.name!r}", (schema.create_command(),), errors_as_replies=True
+        )
+        if isinstance(reply, ValkeyMemoryError) and "already exists" not in str(reply).lower():
+            raise reply
+        found = yield from info(schema)
+    check_fits(found, schema)
+    return found
+
+
+def wait_until_ready(schema: IndexSchema, polls: int, pause: float) -> Plan[IndexInfo]:
+    """Ask until documents that were there before the index are indexed; the last answer."""
+    found = yield from info(schema)
+    for _ in range(polls):
+        if found.ready:
+            break
+        yield Pause(f"wait for index {schema.name!r}", pause)
+        found = yield from info(schema)
+    return found
+
+
+def drop(schema: IndexSchema) -> Plan[bool]:
+    """Drop the index; its documents stay. False when there was none."""
+    (reply,) = yield Request(
+        f"drop index {schema.name!r}", (("FT.DROPINDEX", schema.name),), errors_as_replies=True
+    )
+    if isinstance(reply, ValkeyMemoryError):
+        if "not found" in str(reply).lower():
+            return False
+        raise reply
+    return True
+
+
+# Writing
+
+
+def slot(key: str) -> int:
+    """A key's cluster slot: CRC16 (XMODEM) of its hash tag, or of all of it, modulo 16,384.
+
+    Source: the Valkey cluster specification, "Key distribution model".
+    """
+    start = key.find("{")
+    end = key.find("}", start + 1)
+    hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
+    return binascii.crc_hqx(hashed.encode(), 0) % _SLOTS
+
+
+def batches(
+    documents: Sequence[Prepared], schema: IndexSchema, cluster: bool
+) -> Iterator[list[Prepared]]:
+    """Documents that go in one transaction: of one slot in a cluster, and not too many bytes."""
+    ordered = list(documents)
+    if cluster:
+        ordered.sort(key=lambda document: slot(document_key(schema, document.id)))
+    batch: list[Prepared] = []
+    size, last_slot = 0, -1
+    for document in ordered:
+        own_slot = slot(document_key(schema, document.id)) if cluster else -1
+        if batch and (
+            size + document.size > _BATCH_BYTES
+            or len(batch) == _BATCH_DOCUMENTS
+            or own_slot != last_slot
+        ):
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size, last_slot = size + document.size, own_slot
+    if batch:
+        yield batch
+
+
+def changes_key(schema: IndexSchema) -> str:
+    """The stream that tells exact searches which documents changed."""
+    return sidecar(schema.name, "changes")
+
+
+def log_change(schema: IndexSchema, ids: Sequence[str], cluster: bool) -> tuple[Command, ...]:
+    """The command that notes a change of ``ids``, in the transaction that makes it.
+
+    Only hash documents of a standalone server: exact search reads no others.
+    """
+    if schema.storage != "hash" or cluster:
+        return ()
+    trim = ("MAXLEN", "~", str(_CHANGES_KEPT))
+    return (("XADD", changes_key(schema), *trim, "*", "ids", orjson.dumps(list(ids))),)
+
+
+def upsert(
+    documents: Sequence[Prepared], schema: IndexSchema, progress: Progress | None
+) -> Plan[None]:
+    """Write documents in transactions of at most 200 documents and about 1 MB.
+
+    Raises:
+        BulkWriteError: One failed; says which documents were written.
+    """
+    cluster = yield AskCluster(f"write to index {schema.name!r}")
+    written: list[str] = []
+    pending = list(batches(documents, schema, cluster))
+    for number, batch in enumerate(pending):
+        ids = [document.id for document in batch]
+        commands = [command for document in batch for command in document.commands]
+        try:
+            yield Request(
+                f"write {len(batch)} documents to index {schema.name!r}",
+                (*commands, *log_change(schema, ids, cluster)),
+                atomic=True,
+            )
+        except ValkeyMemoryError as error:
+            remaining = [document.id for later in pending[number + 1 :] for document in later]
+            raise BulkWriteError(
+                f"{len(written)} of {len(documents)} documents were written, {len(ids)} may have "
+                f"been, {len(remaining)} were not sent. {error}",
+                written,
+                ids,
+                remaining,
+            ) from error
+        written += ids
+        if progress is not None:
+            progress(len(written), len(documents))
+
+
+def delete_ids(ids: Sequence[str], schema: IndexSchema) -> Plan[int]:
+    """Delete documents by id; how many there were."""
+    cluster = yield AskCluster(f"delete from index {schema.name!r}")
+    prepared = [Prepared(one, (("UNLINK", document_key(schema, one)),), len(one)) for one in ids]
+    deleted = 0
+    for batch in batches(prepared, schema, cluster):
+        keys = [document_key(schema, document.id) for document in batch]
+        replies = yield Request(
+            f"delete {len(keys)} documents of index {schema.name!r}",
+            (
+                ("UNLINK", *keys),
+                *log_change(schema, [document.id for document in batch], cluster),
+            ),
+            atomic=True,
+        )
+        deleted += replies[0]
+    return deleted
+
+
+def touch(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[None]:
+    """Restart the TTL of documents."""
+    cluster = yield AskCluster(f"refresh documents of index {schema.name!r}")
+    expiry = str(ttl_ms)
+    prepared = [
+        Prepared(one, (("PEXPIRE", document_key(schema, one), expiry),), len(one)) for one in ids
+    ]
+    for batch in batches(prepared, schema, cluster):
+        commands = [command for document in batch for command in document.commands]
+        changed = log_change(schema, [document.id for document in batch], cluster)
+        yield Request(
+            f"refresh documents of index {schema.name!r}", (*commands, *changed), atomic=True
+        )
+
+
+# Reading
+
+
+def get(ids: Sequence[str], schema: IndexSchema, *, embeddings: bool) -> Plan[list[Document]]:
+    """The documents of ``ids`` that there are, in the order of ``ids``."""
+    found: list[Document] = []
+    for start in range(0, len(ids), _READ_DOCUMENTS):
+        some = ids[start : start + _READ_DOCUMENTS]
+        replies = yield Request(
+            f"read documents of index {schema.name!r}",
+            tuple(
+                read_command(schema, document_key(schema, one), embeddings=embeddings)
+                for one in some
+            ),
+        )
+        for one, reply in zip(some, replies, strict=True):
+            document = from_read(one, reply, schema, embeddings=embeddings)
+            if document is not None:
+                found.append(document)
+    return found
+
+
+def _hits(reply: Sequence[Any]) -> Mapping[bytes, Mapping[bytes, bytes]]:
+    return reply[1] if len(reply) > 1 else {}
+
+
+def knn(
+    query: Vector,
+    k: int,
+    condition: Filter | None,
+    schema: IndexSchema,
+    *,
+    embeddings: bool,
+    ef_runtime: int | None,
+) -> Plan[list[Hit]]:
+    """The ``k`` nearest documents that satisfy ``condition``, nearest first. One round trip."""
+    selection = "*" if condition is None else f"({compile_filter(condition)})"
+    effort = f" EF_RUNTIME {ef_runtime}" if ef_runtime and schema.algorithm == "hnsw" else ""
+    parts = returned(schema, embeddings=embeddings)
+    replies = yield atomic(
+        f"search index {schema.name!r}",
+        (
+            "FT.SEARCH", schema.name,
+            f"{selection}=>[KNN {k} @{EMBEDDING} $vector{effort} AS _score]",
+            "RETURN", str(len(parts) + 1), *parts, "_score",
+            "LIMIT", "0", str(k),
+            "PARAMS", "2", "vector", query.tobytes(), *_DIALECT,
+        ),
+    )  # fmt: skip
+    return [
+        Hit(
+            from_fields(document_id(schema, key), fields, schema),
+            similarity(float(fields[b"_score"]), schema.metric),
+        )
+        for key, fields in _hits(replies[0]).items()
+    ]
+
+
+def page(
+    condition: Filter | None,
+    offset: int,
+    limit: int,
+    schema: IndexSchema,
+    *,
+    embeddings: bool,
+    order_by: str | None = None,
+    descending: bool = False,
+) -> Plan[list[Document]]:
+    """Documents that satisfy ``condition``, without regard to vectors."""
+    parts = returned(schema, embeddings=embeddings)
+    order = ("SORTBY", order_by, "DESC" if descending else "ASC") if order_by else ()
+    replies = yield atomic(
+        f"list documents of index {schema.name!r}",
+        (
+            "FT.SEARCH", schema.name, compile_filter(condition),
+            "RETURN", str(len(parts)), *parts, *order,
+            "LIMIT", str(offset), str(limit), *_DIALECT,
+        ),
+    )  # fmt: skip
+    return [
+        from_fields(document_id(schema, key), fields, schema)
+        for key, fields in _hits(replies[0]).items()
+    ]
+
+
+def matching_ids(
+    condition: Filter | None, offset: int, limit: int, schema: IndexSchema
+) -> Plan[list[str]]:
+    """Ids of documents that satisfy ``condition``."""
+    replies = yield atomic(
+        f"list ids of index {schema.name!r}",
+        (
+            "FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT",
+            "LIMIT", str(offset), str(limit), *_DIALECT,
+        ),
+    )  # fmt: skip
+    return [document_id(schema, key) for key in _hits(replies[0])]
+
+
+def count(condition: Filter | None, schema: IndexSchema) -> Plan[int]:
+    """How many documents satisfy ``condition``."""
+    replies = yield atomic(
+        f"count documents of index {schema.name!r}",
+        ("FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT", "LIMIT", "0", "0",
+         *_DIALECT),
+    )  # fmt: skip
+    number: int = replies[0][0]
+    return number
+
+
+def delete_matching(condition: Filter | None, schema: IndexSchema) -> Plan[int]:
+    """Delete every document that satisfies ``condition``, however many; how many there were.
+
+    In a cluster the index may still show what was just deleted: what a page shows twice is not
+    counted twice, and the walk goes on behind it.
+    """
+    deleted, offset = 0, 0
+    while True:
+        ids = yield from matching_ids(condition, offset, _PAGE, schema)
+        if not ids:
+            return deleted
+        gone = yield from delete_ids(ids, schema)
+        deleted += gone
+        offset += len(ids) - gone

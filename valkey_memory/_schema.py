@@ -1,0 +1,257 @@
+"""The shape of an index: what FT.CREATE is told, and how FT.INFO's answer differs from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ._errors import ConfigurationError, IndexMismatchError
+from ._filter_query import HAS, SEPARATOR
+from ._filters import FieldType
+from ._plans import Command
+from ._vectors import METRICS, Metric
+
+Storage: TypeAlias = Literal["json", "hash"]
+Algorithm: TypeAlias = Literal["hnsw", "flat"]
+
+EMBEDDING = "_embedding"
+"""The vector's attribute. Names with a leading underscore are the index's own."""
+
+CONTENT = "content"
+"""Declared as text, this field is the document's content, not a metadata key."""
+
+MAX_DIMENSION = 32_768
+FIELD_TYPES: tuple[FieldType, ...] = ("tag", "numeric", "text")
+
+_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}\Z")
+_GROUPS: dict[FieldType, str] = {"tag": "tags", "numeric": "numbers", "text": "words"}
+
+
+def identifier(storage: Storage, kind: FieldType, name: str) -> str:
+    """Where an indexed field is in a document: a JSON path, or a field of the hash."""
+    return f"$.{_GROUPS[kind]}.{name}" if storage == "json" else f"{_GROUPS[kind]}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSchema:
+    """An index of documents with one vector each.
+
+    Args:
+        name: The index; its documents' keys are ``{name}:{id}``.
+        dimension: Numbers per vector, 1 to 32,768.
+        fields: Metadata fields that can be filtered, ``"tag"``, ``"numeric"`` or ``"text"``.
+        storage: ``"json"`` documents, or the smaller ``"hash"``.
+        metric: ``"cosine"``, ``"l2"`` or ``"ip"`` (inner product).
+        algorithm: ``"hnsw"``, approximate and fast, or ``"flat"``, exact: it compares every vector.
+        m: HNSW: links per node. More recall and memory with more.
+        ef_construction: HNSW: candidates looked at when a vector is added.
+        ef_runtime: HNSW: candidates looked at in a search. More recall and time with more; a filter
+            that few documents pass needs more.
+
+    Raises:
+        ConfigurationError: Any of it cannot work.
+    """
+
+    name: str
+    dimension: int
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
+    storage: Storage = "json"
+    metric: Metric = "cosine"
+    algorithm: Algorithm = "hnsw"
+    m: int = 16
+    ef_construction: int = 200
+    ef_runtime: int = 100
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _INDEX_NAME.match(self.name):
+            raise ConfigurationError(
+                f"index name {self.name!r} must be 1 to 128 letters, digits and _.:- "
+                "and begin with a letter or digit"
+            )
+        for option, value, allowed in (
+            ("storage", self.storage, ("json", "hash")),
+            ("metric", self.metric, METRICS),
+            ("algorithm", self.algorithm, ("hnsw", "flat")),
+        ):
+            if value not in allowed:
+                raise ConfigurationError(f"{option} {value!r} is unknown: use one of {allowed}")
+        for option, number, maximum in (
+            ("dimension", self.dimension, MAX_DIMENSION),
+            ("m", self.m, 2_000_000),
+            ("ef_construction", self.ef_construction, 4096),
+            ("ef_runtime", self.ef_runtime, 4096),
+        ):
+            if (
+                isinstance(number, bool)
+                or not isinstance(number, int)
+                or number not in range(1, maximum + 1)
+            ):
+                raise ConfigurationError(f"{option} must be 1 to {maximum}, not {number!r}")
+        for name, kind in self.fields.items():
+            if not isinstance(name, str) or not _FIELD_NAME.match(name):
+                raise ConfigurationError(
+                    f"metadata field {name!r} must be letters, digits and _ and begin with a letter"
+                )
+            if kind not in FIELD_TYPES:
+                raise ConfigurationError(
+                    f"metadata field {name!r} has the type {kind!r}: use one of {FIELD_TYPES}"
+                )
+        if self.fields.get(CONTENT, "text") != "text":
+            raise ConfigurationError(
+                f"{CONTENT!r} is the document's content: declare it as text, or rename the field"
+            )
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}:"
+
+    @property
+    def metadata_fields(self) -> dict[str, FieldType]:
+        """The declared fields that come from metadata."""
+        return {name: kind for name, kind in self.fields.items() if name != CONTENT}
+
+    def create_command(self) -> Command:
+        """FT.CREATE. Tags are case-sensitive; text has no stemming and no stop words, so that
+        filters mean the same in the server and in Python."""
+        vector_identifier = "$.embedding" if self.storage == "json" else EMBEDDING
+        attributes: list[str] = [
+            "TYPE", "FLOAT32", "DIM", str(self.dimension),
+            "DISTANCE_METRIC", self.metric.upper(),
+        ]  # fmt: skip
+        if self.algorithm == "hnsw":
+            attributes += [
+                "M", str(self.m),
+                "EF_CONSTRUCTION", str(self.ef_construction),
+                "EF_RUNTIME", str(self.ef_runtime),
+            ]  # fmt: skip
+        tag = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
+        declared: list[str] = [identifier(self.storage, "tag", HAS), "AS", HAS, *tag]
+        options: dict[FieldType, tuple[str, ...]] = {
+            "tag": tag,
+            "numeric": ("NUMERIC",),
+            "text": ("TEXT", "NOSTEM"),
+        }
+        for name, kind in self.fields.items():
+            declared += [identifier(self.storage, kind, name), "AS", name, *options[kind]]
+        has_text = "text" in self.fields.values()
+        return (
+            "FT.CREATE", self.name, "ON", self.storage.upper(), "PREFIX", "1", self.prefix,
+            *(("STOPWORDS", "0") if has_text else ()),
+            "SCHEMA", *declared,
+            vector_identifier, "AS", EMBEDDING, "VECTOR", self.algorithm.upper(),
+            str(len(attributes)), *attributes,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What the server says of an index (FT.INFO).
+
+    Attributes:
+        name: The index.
+        storage: ``"json"`` or ``"hash"``.
+        prefixes: Of the keys that it indexes.
+        fields: Attribute name to ``"tag"``, ``"numeric"`` or ``"text"``, the index's own included.
+        dimension: Numbers per vector; 0 if it has no vector field named ``_embedding``.
+        metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
+        algorithm: ``"hnsw"`` or ``"flat"``.
+        ef_runtime: HNSW's; 0 for flat.
+        documents: How many are indexed.
+        failures: Documents that were stored and could not be indexed.
+        ready: Whether all keys that were there before the index are indexed.
+    """
+
+    name: str
+    storage: str
+    prefixes: tuple[str, ...]
+    fields: Mapping[str, str]
+    dimension: int
+    metric: str
+    algorithm: str
+    ef_runtime: int
+    documents: int
+    failures: int
+    ready: bool
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _pairs(items: Any) -> dict[str, Any]:
+    """A flat list of names and values as a dict; words without a value are dropped."""
+    if isinstance(items, Mapping):
+        return {_text(name): value for name, value in items.items()}
+    return {_text(items[i]): items[i + 1] for i in range(0, len(items) - 1, 2)}
+
+
+def _integer(value: Any) -> int:
+    return int(float(_text(value))) if value not in (None, b"", "") else 0
+
+
+def parse_info(reply: Any) -> IndexInfo:
+    """FT.INFO's reply as an ``IndexInfo``."""
+    info = _pairs(reply)
+    definition = _pairs(info["index_definition"])
+    fields: dict[str, str] = {}
+    vector: dict[str, Any] = {}
+    for attribute in info["attributes"]:
+        described = _pairs(attribute)
+        name, kind = _text(described["attribute"]), _text(described["type"]).lower()
+        if kind == "vector" and name == EMBEDDING:
+            vector = _pairs(described["index"])
+        else:
+            fields[name] = kind
+    algorithm = _pairs(vector.get("algorithm", ()))
+    return IndexInfo(
+        name=_text(info["index_name"]),
+        storage=_text(definition["key_type"]).lower(),
+        prefixes=tuple(map(_text, definition["prefixes"])),
+        fields=fields,
+        dimension=_integer(vector.get("dimensions")),
+        metric=_text(vector.get("distance_metric", "")).lower(),
+        algorithm=_text(algorithm.get("name", "")).lower(),
+        ef_runtime=_integer(algorithm.get("ef_runtime")),
+        documents=_integer(info.get("num_docs")),
+        failures=_integer(info.get("hash_indexing_failures")),
+        ready=_text(info.get("state", "ready")) == "ready",
+    )
+
+
+def check_fits(info: IndexInfo, schema: IndexSchema) -> None:
+    """Raise IndexMismatchError when an existing index cannot serve ``schema``, saying why.
+
+    HNSW's parameters may differ: they change speed and recall, not meaning.
+    """
+    problems: list[str] = []
+
+    def compare(what: str, found: object, wanted: object) -> None:
+        if found != wanted:
+            problems.append(f"{what} is {found}, not {wanted}")
+
+    compare("its storage", info.storage, schema.storage)
+    if not info.dimension:
+        problems.append(f"it has no vector field {EMBEDDING}")
+    else:
+        compare("its dimension", info.dimension, schema.dimension)
+        compare("its metric", info.metric, schema.metric)
+        compare("its algorithm", info.algorithm, schema.algorithm)
+    if schema.prefix not in info.prefixes:
+        problems.append(f"it indexes {_listed(info.prefixes)}, not {schema.prefix}")
+    for name, kind in {HAS: "tag", **schema.fields}.items():
+        if name not in info.fields:
+            problems.append(f"it lacks the {kind} field {name}")
+        else:
+            compare(f"its field {name}", info.fields[name], kind)
+    if problems:
+        raise IndexMismatchError(
+            f"index {schema.name!r} exists, but {'; '.join(problems)}. Use another index_name, "
+            "declare what is there, or drop the index (its documents can stay) to make it anew"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "every key"

@@ -1,0 +1,132 @@
+"""Vectors: checked, as bytes, as text, and what their distances mean. NumPy is imported here only.
+
+Distances are valkey-search's: 1 - cos, 1 - dot, and the squared Euclidean distance. Similarities
+are what the stores hand out; higher is closer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import orjson
+
+from ._errors import ConfigurationError, DocumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vector: TypeAlias = "NDArray[np.float32]"
+Matrix: TypeAlias = "NDArray[np.float32]"
+
+Metric: TypeAlias = Literal["cosine", "l2", "ip"]
+METRICS: tuple[Metric, ...] = ("cosine", "l2", "ip")
+
+
+def numpy() -> Any:
+    try:
+        return importlib.import_module("numpy")
+    except ImportError as error:
+        raise ConfigurationError(
+            "vectors need numpy, which the extras langchain and llama-index bring: "
+            "pip install numpy"
+        ) from error
+
+
+def check_vector(values: Sequence[float], dimension: int, where: str) -> Vector:
+    """``values`` as float32.
+
+    Args:
+        values: Numbers, a NumPy array among others.
+        dimension: How many there must be.
+        where: What has the vector, for the error.
+
+    Raises:
+        DocumentError: Another length, NaN, infinity, beyond float32, or no numbers.
+    """
+    np = numpy()
+    try:
+        with np.errstate(over="ignore"):
+            vector: Vector = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DocumentError(f"{where} is no vector: {error}") from error
+    if vector.ndim != 1 or vector.shape[0] != dimension:
+        shape = "x".join(map(str, vector.shape))
+        raise DocumentError(f"{where} has {shape} numbers, the index has dimension {dimension}")
+    if not np.isfinite(vector).all():
+        position = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise DocumentError(
+            f"{where} has {values[position]!r} at {position}: every number must be finite"
+        )
+    return vector
+
+
+def to_text(vector: Vector) -> str:
+    """A JSON array of the shortest decimals that give the same float32 numbers."""
+    return orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def from_bytes(data: bytes) -> Vector:
+    vector: Vector = numpy().frombuffer(data, dtype="<f4")
+    return vector
+
+
+def from_text(text: str | bytes) -> Vector:
+    np = numpy()
+    vector: Vector = np.array(orjson.loads(text), dtype=np.float32)
+    return vector
+
+
+def similarity(distance: float, metric: Metric) -> float:
+    """What a distance of valkey-search's means, higher is closer.
+
+    COSINE: the cosine, -1 to 1. IP: the dot product. L2: ``1 / (1 + d)`` of the squared distance d,
+    0 to 1.
+    """
+    return 1.0 / (1.0 + distance) if metric == "l2" else 1.0 - distance
+
+
+def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> Vector:
+    """valkey-search's distance of each row of ``matrix``. ``norms`` are the rows' lengths."""
+    np = numpy()
+    products: Vector = matrix @ query
+    result: Vector
+    if metric == "ip":
+        result = 1 - products
+    elif metric == "cosine":
+        lengths = norms * np.linalg.norm(query)
+        # As on the server: a zero vector is at distance 1 from everything.
+        result = 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    else:
+        result = np.maximum(norms * norms - 2 * products + query @ query, 0)
+    return result
+
+
+def max_marginal_relevance(
+    query: Vector, candidates: Sequence[Vector], k: int, lambda_mult: float
+) -> list[int]:
+    """Positions of ``k`` candidates that are near the query and far from each other.
+
+    Carbonell and Goldstein, 1998: each next one maximises ``lambda_mult * sim(query) -
+    (1 - lambda_mult) * max sim(chosen)``, with the cosine as similarity. 1 is nearness alone.
+    """
+    if not candidates:
+        return []
+    np = numpy()
+    matrix = np.stack([*candidates, query]).astype(np.float64)
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    matrix = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
+    rows, nearness = matrix[:-1], matrix[:-1] @ matrix[-1]
+    chosen: list[int] = []
+    redundancy = np.zeros(len(rows))
+    remaining = np.ones(len(rows), dtype=bool)
+    for _ in range(min(k, len(rows))):
+        gain = lambda_mult * nearness - (1 - lambda_mult) * redundancy
+        best = int(np.argmax(np.where(remaining, gain, -np.inf)))
+        remaining[best] = False
+        similar = rows @ rows[best]
+        redundancy = similar if not chosen else np.maximum(redundancy, similar)
+        chosen.append(best)
+    return chosen
