@@ -1,4 +1,4 @@
-"""LangChain on Valkey: chat history, over the core in ``valkey_memory``."""
+"""LangChain on Valkey: chat history and vector store, over the core in ``valkey_memory``."""
 
 try:
     import langchain_core  # noqa: F401
@@ -8,5 +8,6 @@ except ImportError as error:
     ) from error
 
 from ._history import ValkeyChatMessageHistory
+from ._vector_store import ValkeyVectorStore
 
-__all__ = ["ValkeyChatMessageHistory"]
+__all__ = ["ValkeyChatMessageHistory", "ValkeyVectorStore"]

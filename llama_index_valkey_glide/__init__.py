@@ -1,4 +1,4 @@
-"""LlamaIndex on Valkey: chat stores, over the core in ``valkey_memory``."""
+"""LlamaIndex on Valkey: chat stores, vector store, embeddings; over ``valkey_memory``."""
 
 try:
     import llama_index.core  # noqa: F401
@@ -12,8 +12,10 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 
 from ._chat_store import ValkeyChatStore
 from ._db_chat_store import ValkeyDBChatStore
+from ._embedding import LangChainEmbedding
+from ._vector_store import ValkeyVectorStore
 
 # ChatMemoryBuffer.from_string finds stores here.
 RECOGNIZED_CHAT_STORES[ValkeyChatStore.class_name()] = ValkeyChatStore  # type: ignore[assignment]
 
-__all__ = ["ValkeyChatStore", "ValkeyDBChatStore"]
+__all__ = ["LangChainEmbedding", "ValkeyChatStore", "ValkeyDBChatStore", "ValkeyVectorStore"]

@@ -82,10 +82,12 @@ def from_text(text: str | bytes) -> Vector:
 def similarity(distance: float, metric: Metric) -> float:
     """What a distance of valkey-search's means, higher is closer.
 
-    COSINE: the cosine, -1 to 1. IP: the dot product. L2: ``1 / (1 + d)`` of the squared distance d,
-    0 to 1.
+    COSINE: the cosine, -1 to 1. IP: the dot product. L2: ``1 / (1 + d)`` of the squared distance
+    d, 0 to 1. What rounding puts beyond a cosine's bounds is cut off.
     """
-    return 1.0 / (1.0 + distance) if metric == "l2" else 1.0 - distance
+    if metric == "l2":
+        return 1.0 / (1.0 + distance)
+    return max(-1.0, min(1.0, 1.0 - distance)) if metric == "cosine" else 1.0 - distance
 
 
 def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> Vector:

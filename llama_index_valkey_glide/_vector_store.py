@@ -1,0 +1,394 @@
+"""Vector store for LlamaIndex."""
+
+# The base class lets every method take any keyword argument; here a misspelt one is an error.
+# mypy: disable-error-code="override"
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+from pydantic import Field, PrivateAttr
+
+from valkey_memory import (
+    ConfigurationError,
+    DocumentError,
+    Filter,
+    Hit,
+    InvalidArgumentError,
+    Tag,
+    ValkeyConnection,
+    VectorIndex,
+)
+from valkey_memory._connection import choose_connection
+from valkey_memory._filters import And, FieldType
+from valkey_memory._schema import Algorithm, Storage
+from valkey_memory._settings import mask
+from valkey_memory._store import check_count
+from valkey_memory._vector_index import DEFAULT_EXACT_LIMIT, Search
+from valkey_memory._vectors import Metric
+
+from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
+
+_PAGE = 1_000
+_MMR_CANDIDATES = 4
+"""MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
+
+
+class ValkeyVectorStore(BasePydanticVectorStore):
+    """Nodes found by meaning, kept in Valkey. Native in sync and async.
+
+    Searches run on the server where it has valkey-search, and exactly in the client where it has
+    not (for small memories). Nodes come back equal, with their relationships.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> from llama_index.core.vector_stores import VectorStoreQuery
+        >>> from llama_index_valkey_glide import ValkeyVectorStore
+        >>> store = ValkeyVectorStore("nodes", dimension=3, url="embedded://")
+        >>> store.add([TextNode(id_="1", text="Blue-green on ECS", embedding=[1, 0, 0])])
+        ['1']
+        >>> store.query(VectorStoreQuery(query_embedding=[1, 0, 0], similarity_top_k=1)).ids
+        ['1']
+
+    Args:
+        index_name: The index; nodes are at ``{index_name}:{node_id}``.
+        dimension: Numbers per vector; by default that of the first nodes or query.
+        url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
+            localhost.
+        connection: A ``ValkeyConnection``, instead of ``url``.
+        storage: ``"json"`` (readable) or ``"hash"`` (a third of the memory).
+        search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
+        metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
+            ``"text"``.
+        metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
+        algorithm: ``"hnsw"`` or ``"flat"``.
+        m: HNSW: links per node.
+        ef_construction: HNSW: effort of an insert.
+        ef_runtime: HNSW: effort of a search.
+        ttl: Seconds until a node expires. Default: never.
+        refresh_ttl_on_read: A query restarts the TTL of what it finds.
+        exact_limit: Nodes that exact search accepts.
+
+    Raises:
+        valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
+    """
+
+    stores_text: bool = True
+    is_embedding_query: bool = True
+
+    index_name: str = Field(description="Name of the index.")
+    dimension: int | None = Field(default=None, description="Numbers per vector.")
+    url: str | None = Field(default=None, description="Server URL; None reads VALKEY_URL.")
+    storage: Storage = Field(default="json", description='"json" or "hash".')
+    search: Search = Field(default="auto", description='"auto", "server" or "exact".')
+    metadata_fields: dict[str, FieldType] = Field(default_factory=dict, description="Filterable.")
+    metric: Metric = Field(default="cosine", description='"cosine", "l2" or "ip".')
+    algorithm: Algorithm = Field(default="hnsw", description='"hnsw" or "flat".')
+    m: int = Field(default=16, description="HNSW: links per node.")
+    ef_construction: int = Field(default=200, description="HNSW: effort of an insert.")
+    ef_runtime: int = Field(default=100, description="HNSW: effort of a search.")
+    ttl: float | None = Field(default=None, description="Seconds until a node expires.")
+    refresh_ttl_on_read: bool = Field(default=False, description="A query restarts the TTL.")
+    exact_limit: int = Field(default=DEFAULT_EXACT_LIMIT, description="Nodes for exact search.")
+
+    _connection: ValkeyConnection = PrivateAttr()
+    _index: VectorIndex | None = PrivateAttr(default=None)
+
+    _modes: ClassVar = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+
+    def __init__(
+        self,
+        index_name: str = "llama_index",
+        *,
+        dimension: int | None = None,
+        url: str | None = None,
+        connection: ValkeyConnection | None = None,
+        storage: Storage = "json",
+        search: Search = "auto",
+        metadata_fields: dict[str, FieldType] | None = None,
+        metric: Metric = "cosine",
+        algorithm: Algorithm = "hnsw",
+        m: int = 16,
+        ef_construction: int = 200,
+        ef_runtime: int = 100,
+        ttl: float | None = None,
+        refresh_ttl_on_read: bool = False,
+        exact_limit: int = DEFAULT_EXACT_LIMIT,
+        stores_text: bool = True,
+        is_embedding_query: bool = True,
+    ) -> None:
+        if not (stores_text and is_embedding_query):
+            raise ConfigurationError("this store keeps text and compares embeddings; both are so")
+        chosen = choose_connection(url, connection)
+        if taken := OWN_FIELDS.keys() & (metadata_fields or {}).keys():
+            raise ConfigurationError(f"metadata fields {sorted(taken)} are the store's own")
+        super().__init__(
+            stores_text=True,
+            index_name=index_name,
+            dimension=dimension,
+            url=url if connection is None else connection.url,
+            storage=storage,
+            search=search,
+            metadata_fields=metadata_fields or {},
+            metric=metric,
+            algorithm=algorithm,
+            m=m,
+            ef_construction=ef_construction,
+            ef_runtime=ef_runtime,
+            ttl=ttl,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            exact_limit=exact_limit,
+        )
+        self._connection = chosen
+        # With an unknown dimension one is made all the same, so that wrong options fail here.
+        index = self._make_index(dimension or 1)
+        self._index = index if dimension else None
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "ValkeyVectorStore"
+
+    @property
+    def client(self) -> ValkeyConnection:
+        """The connection."""
+        return self._connection
+
+    @property
+    def index(self) -> VectorIndex:
+        """The index underneath.
+
+        Raises:
+            InvalidArgumentError: Its dimension is not known yet.
+        """
+        if self._index is None:
+            raise InvalidArgumentError(
+                f"the dimension of index {self.index_name!r} is not known yet: pass dimension= "
+                "to ValkeyVectorStore, or add nodes first"
+            )
+        return self._index
+
+    # Writing
+
+    def add(self, nodes: Sequence[BaseNode]) -> list[str]:
+        """Store nodes with their embeddings, replacing those with the same ids; their ids."""
+        if not nodes:
+            return []
+        index, documents = self._prepared(nodes)
+        index.upsert(documents)
+        return [node.node_id for node in nodes]
+
+    async def async_add(self, nodes: Sequence[BaseNode]) -> list[str]:
+        """Async ``add``."""
+        if not nodes:
+            return []
+        index, documents = self._prepared(nodes)
+        await index.aupsert(documents)
+        return [node.node_id for node in nodes]
+
+    def delete(self, ref_doc_id: str) -> None:
+        """Delete every node of a document."""
+        self.index.delete_where(Tag(REF_DOC_ID) == ref_doc_id)
+
+    async def adelete(self, ref_doc_id: str) -> None:
+        """Async ``delete``."""
+        await self.index.adelete_where(Tag(REF_DOC_ID) == ref_doc_id)
+
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> None:
+        """Delete nodes by id, by filter, or those that both name; at least one must be given."""
+        condition = self._selection(node_ids, filters, required="clear")
+        if filters is None:
+            self.index.delete(node_ids or [])
+        else:
+            self.index.delete_where(condition)
+
+    async def adelete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> None:
+        """Async ``delete_nodes``."""
+        condition = self._selection(node_ids, filters, required="aclear")
+        if filters is None:
+            await self.index.adelete(node_ids or [])
+        else:
+            await self.index.adelete_where(condition)
+
+    def clear(self) -> None:
+        """Delete every node; the index stays."""
+        self.index.delete_where(None)
+
+    async def aclear(self) -> None:
+        """Async ``clear``."""
+        await self.index.adelete_where(None)
+
+    # Reading
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Nodes by id, by filter, or those that both name; all of them when neither is given."""
+        condition = self._selection(node_ids, filters)
+        if node_ids is not None and filters is None:
+            return [to_node(found) for found in self.index.get(node_ids)]
+        nodes: list[BaseNode] = []
+        while page := self.index.page(condition, offset=len(nodes), limit=_PAGE):
+            nodes += map(to_node, page)
+        return nodes
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Async ``get_nodes``."""
+        condition = self._selection(node_ids, filters)
+        if node_ids is not None and filters is None:
+            return [to_node(found) for found in await self.index.aget(node_ids)]
+        nodes: list[BaseNode] = []
+        while page := await self.index.apage(condition, offset=len(nodes), limit=_PAGE):
+            nodes += map(to_node, page)
+        return nodes
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """The nodes nearest to the query's embedding, with their similarity.
+
+        Args:
+            query: Mode DEFAULT or MMR (``mmr_threshold`` 1 is nearness alone, 0 variety alone);
+                filters, ``doc_ids`` and ``node_ids`` all have to hold.
+            kwargs: None but ``mmr_threshold``, which retrievers pass beside the query.
+        """
+        vector, condition, diverse = self._understood(query, kwargs)
+        index = self._index_for(vector)
+        if diverse is None:
+            return _result(index.search(vector, query.similarity_top_k, filter=condition))
+        return _result(
+            index.search_diverse(
+                vector,
+                query.similarity_top_k,
+                fetch_k=_MMR_CANDIDATES * query.similarity_top_k,
+                lambda_mult=diverse,
+                filter=condition,
+            )
+        )
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Async ``query``."""
+        vector, condition, diverse = self._understood(query, kwargs)
+        index = self._index_for(vector)
+        if diverse is None:
+            return _result(await index.asearch(vector, query.similarity_top_k, filter=condition))
+        return _result(
+            await index.asearch_diverse(
+                vector,
+                query.similarity_top_k,
+                fetch_k=_MMR_CANDIDATES * query.similarity_top_k,
+                lambda_mult=diverse,
+                filter=condition,
+            )
+        )
+
+    # What both forms share
+
+    @property
+    def _fields(self) -> dict[str, FieldType]:
+        return {**self.metadata_fields, **OWN_FIELDS}
+
+    def _make_index(self, dimension: int) -> VectorIndex:
+        return VectorIndex(
+            self.index_name,
+            dimension,
+            fields=self._fields,
+            connection=self._connection,
+            storage=self.storage,
+            search=self.search,
+            metric=self.metric,
+            algorithm=self.algorithm,
+            m=self.m,
+            ef_construction=self.ef_construction,
+            ef_runtime=self.ef_runtime,
+            ttl=self.ttl,
+            refresh_ttl_on_read=self.refresh_ttl_on_read,
+            exact_limit=self.exact_limit,
+        )
+
+    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
+        if self._index is None:
+            self._index = self._make_index(len(vector))
+            self.dimension = len(vector)
+        return self._index
+
+    def _prepared(self, nodes: Sequence[BaseNode]) -> tuple[VectorIndex, list[Any]]:
+        for node in nodes:
+            if not node.embedding:
+                raise DocumentError(f"node {node.node_id!r} has no embedding: embed it first")
+        documents = [to_document(node, node.get_embedding()) for node in nodes]
+        return self._index_for(nodes[0].get_embedding()), documents
+
+    def _selection(
+        self,
+        node_ids: list[str] | None,
+        filters: MetadataFilters | None,
+        required: str | None = None,
+    ) -> Filter | None:
+        if required and node_ids is None and (filters is None or not filters.filters):
+            raise InvalidArgumentError(
+                f"delete_nodes needs node_ids or filters; to delete everything use {required}()"
+            )
+        parts = by_ids(None, node_ids)
+        if (condition := to_condition(filters, self._fields)) is not None:
+            parts.append(condition)
+        return And(tuple(parts)) if parts else None
+
+    def _understood(
+        self, query: VectorStoreQuery, kwargs: dict[str, Any]
+    ) -> tuple[list[float], Filter | None, float | None]:
+        """Vector, filter, and for MMR its lambda."""
+        threshold = kwargs.pop("mmr_threshold", query.mmr_threshold)
+        if kwargs:
+            raise InvalidArgumentError(f"unknown arguments of query: {', '.join(kwargs)}")
+        if query.mode not in self._modes:
+            raise InvalidArgumentError(
+                f"query mode {query.mode.value!r} is not served; use "
+                f"{' or '.join(mode.value for mode in self._modes)}"
+            )
+        if query.query_embedding is None:
+            raise InvalidArgumentError("the query has no embedding: this store compares vectors")
+        check_count(query.similarity_top_k, "similarity_top_k")
+        parts = by_ids(query.doc_ids, query.node_ids)
+        if (condition := to_condition(query.filters, self._fields)) is not None:
+            parts.append(condition)
+        diverse = None
+        if query.mode is VectorStoreQueryMode.MMR:
+            diverse = 0.5 if threshold is None else float(threshold)
+        return list(query.query_embedding), And(tuple(parts)) if parts else None, diverse
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """The public fields and ``class_name``, the URL with its password among them."""
+        if self._connection.url is None:
+            raise ConfigurationError(
+                "this store was made with a connection that no URL describes, so it cannot be "
+                "written down: make it with url="
+            )
+        return super().to_dict(**kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)
+
+    def __repr_args__(self) -> Any:
+        for name, value in super().__repr_args__():
+            yield name, mask(value) if name == "url" and value else value
+
+
+def _result(hits: Sequence[Hit]) -> VectorStoreQueryResult:
+    return VectorStoreQueryResult(
+        nodes=[to_node(hit.document) for hit in hits],
+        similarities=[hit.score for hit in hits],
+        ids=[hit.document.id for hit in hits],
+    )
