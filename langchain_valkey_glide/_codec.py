@@ -7,6 +7,7 @@ without a change here. Rebuilding goes through ``_CLASSES`` and nothing else.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from langchain_core.messages import (
@@ -60,6 +61,7 @@ _CLASS_OF_ROLE: dict[str, type[BaseMessage]] = {
 # LangChain's own mark of OpenAI's developer role on a SystemMessage.
 _DEVELOPER = ("__openai_role__", "developer")
 
+_CALL_KEYS = {"type", "id", "name", "args"}
 _NEUTRAL = {"content", "type", "name", "id", "role", "tool_call_id"}
 
 
@@ -109,14 +111,22 @@ class LangChainCodec:
         }
         lc: dict[str, Any] = {}
         for name, default in _EXTRA_FIELDS[cls]:
-            if (value := values.get(name, default)) != default:
+            value = values.get(name, default)
+            # Types first: some classes of users answer == with neither true nor false.
+            if type(value) is not type(default) or value != default:
                 lc[name] = value
-        if extra := message.__pydantic_extra__:
+        extra = message.__pydantic_extra__ or {}
+        if type(message) is not cls:  # a user's subclass: its fields travel as extra ones
+            own = values.keys() - cls.model_fields.keys()
+            extra = {**extra, **{name: values[name] for name in own}}
+        if extra:
             lc["extra"] = extra
-        if lc.get("tool_calls"):
+        if calls := lc.get("tool_calls"):
             element["tool_calls"] = [
-                tool_call(call["id"], call["name"], call["args"]) for call in lc.pop("tool_calls")
+                tool_call(call.get("id"), call["name"], call["args"]) for call in calls
             ]
+            if all(_is_standard(call) for call in calls):
+                del lc["tool_calls"]  # the neutral form says it all
         for name in ("tool_call_id", "name", "id"):
             if (value := values.get(name)) is not None:
                 element[name] = value
@@ -131,8 +141,9 @@ class LangChainCodec:
 
     def decode(self, element: Element) -> BaseMessage:
         role, lc = element["role"], element.get("lc")
+        content = element.get("content")
         values: dict[str, Any] = {
-            "content": element.get("content") or "",
+            "content": "" if content is None else content,
             "name": element.get("name"),
             "id": element.get("id"),
         }
@@ -152,14 +163,22 @@ class LangChainCodec:
             values["name"] = values["name"] or ""
         elif role == "developer":
             values["additional_kwargs"] = dict((_DEVELOPER,))
+        assigned_calls = values.pop("tool_calls", None)
         if calls := element.get("tool_calls"):
             _add_tool_calls(values, calls)
         message = cls.model_validate(values)
-        if cls is AIMessageChunk:
-            # Its validators derive calls from chunks anew; what was stored is what was there.
-            fields = cls.model_fields.keys() & values.keys()
-            message.__dict__.update({name: values[name] for name in fields})
+        if lc is not None and issubclass(cls, AIMessage):
+            # Validators derive calls from chunks and additional_kwargs anew, and drop what a call
+            # has beyond its form; what was stored is what was there.
+            if assigned_calls is not None:
+                values["tool_calls"] = assigned_calls
+            for name, default in _EXTRA_FIELDS[cls]:
+                message.__dict__[name] = values.get(name, copy.copy(default))
         return message
+
+
+def _is_standard(call: dict[str, Any]) -> bool:
+    return call.keys() == _CALL_KEYS and all(type(key) is str for key in call["args"])
 
 
 def _add_tool_calls(values: dict[str, Any], calls: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from langchain_core.documents import Document
@@ -111,7 +111,6 @@ class ValkeyVectorStore(VectorStore):
         self._embedding = embedding
         self._batch_size = embedding_batch_size
         self._concurrency = embedding_concurrency
-        self._metric: Metric = metric
         self.connection = choose_connection(url, connection)
 
         def make_index(dimension: int) -> VectorIndex:
@@ -133,10 +132,10 @@ class ValkeyVectorStore(VectorStore):
             )
 
         self._make_index = make_index
-        known = dimension or known_dimension(embedding)
+        known = known_dimension(embedding) if dimension is None else dimension
         # With an unknown dimension one is made all the same, so that wrong options fail here.
-        index = make_index(known or 1)
-        self._index: VectorIndex | None = index if known else None
+        index = make_index(1 if known is None else known)
+        self._index: VectorIndex | None = None if known is None else index
 
     @property
     def embeddings(self) -> Embeddings:
@@ -165,6 +164,12 @@ class ValkeyVectorStore(VectorStore):
             self._index = self._make_index(len(vector))
         return self._index
 
+    def _batch(self, size: int | None) -> int:
+        if size is None:
+            return self._batch_size
+        check_count(size, "batch_size")
+        return min(size, self._batch_size)
+
     # Writing
 
     def add_texts(
@@ -173,6 +178,7 @@ class ValkeyVectorStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
         """Embed texts and store them; one with a known id is replaced.
@@ -181,13 +187,15 @@ class ValkeyVectorStore(VectorStore):
             texts: What to embed.
             metadatas: One dict per text.
             ids: One per text; None makes a UUID.
+            batch_size: Texts per call of the embedding model, where the store's own limit is not
+                less. LangChain's ``index`` gives it.
             progress: Called after each batch that was written, with (written, all).
 
         Returns:
             The ids, in order.
         """
         contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
-        vectors = embed_documents(self._embedding, contents, self._batch_size)
+        vectors = embed_documents(self._embedding, contents, self._batch(batch_size))
         if contents:
             documents = _stored(contents, metadata, known_ids, vectors)
             self._index_for(vectors[0]).upsert(documents, progress=progress)
@@ -199,12 +207,13 @@ class ValkeyVectorStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
         """Async ``add_texts``."""
         contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
         vectors = await aembed_documents(
-            self._embedding, contents, self._batch_size, self._concurrency
+            self._embedding, contents, self._batch(batch_size), self._concurrency
         )
         if contents:
             documents = _stored(contents, metadata, known_ids, vectors)
@@ -216,21 +225,31 @@ class ValkeyVectorStore(VectorStore):
         documents: list[Document],
         *,
         ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
         """``add_texts`` of documents; their own ids are used where ``ids`` has none."""
-        return self.add_texts(*_parts(documents), ids=_ids(documents, ids), progress=progress)
+        return self.add_texts(
+            *_parts(documents),
+            ids=_ids(documents, ids),
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     async def aadd_documents(
         self,
         documents: list[Document],
         *,
         ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
         """Async ``add_documents``."""
         return await self.aadd_texts(
-            *_parts(documents), ids=_ids(documents, ids), progress=progress
+            *_parts(documents),
+            ids=_ids(documents, ids),
+            batch_size=batch_size,
+            progress=progress,
         )
 
     def delete(
@@ -476,10 +495,18 @@ def _checked_texts(
     """Texts, metadata and ids of one length; checked before anything is embedded."""
     if isinstance(texts, str):
         raise InvalidArgumentError("texts must be a list of strings, not one string")
+    if isinstance(ids, str):
+        raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
     contents = list(texts)
     for name, given in (("metadatas", metadatas), ("ids", ids)):
         if given is not None and len(given) != len(contents):
             raise InvalidArgumentError(f"{len(contents)} texts and {len(given)} {name}")
+    for one in ids or ():
+        if one is not None and (not isinstance(one, str) or not one):
+            raise InvalidArgumentError(f"an id must be a non-empty string or None, not {one!r}")
+    for values in metadatas or ():
+        if not isinstance(values, Mapping):
+            raise InvalidArgumentError(f"metadata must be a dict, not {values!r:.80}")
     known_ids = [one or str(uuid.uuid4()) for one in ids or [None] * len(contents)]
     if len(set(known_ids)) != len(known_ids):
         twice = next(one for one in known_ids if known_ids.count(one) > 1)
@@ -505,7 +532,10 @@ def _ids(documents: Sequence[Document], ids: Sequence[str | None] | None) -> Seq
         return [document.id for document in documents]
     if len(ids) != len(documents):
         return ids  # the error names both numbers
-    return [given or document.id for given, document in zip(ids, documents, strict=True)]
+    return [
+        document.id if given is None else given
+        for given, document in zip(ids, documents, strict=True)
+    ]
 
 
 def _check_delete(ids: object, condition: object) -> None:

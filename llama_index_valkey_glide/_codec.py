@@ -4,8 +4,9 @@ The neutral part holds role, text, images, sound, files and tool calls. Under ``
 cannot say, and nothing twice:
 
 - ``blocks``: the order of the message's blocks, where it is not content first and tool calls
-  after. ``"content"`` and ``"tool_call"`` stand for the next one of the neutral part, an object
-  with ``block_type`` is a whole block that only LlamaIndex knows.
+  after. ``"content"`` and ``"tool_call"`` stand for the next one of the neutral part
+  (``"tool_call_text"`` for one whose arguments are a string, ``"content_url"`` for an image by
+  data URL), an object with ``block_type`` is a whole block that only LlamaIndex knows.
 - ``fields``: by position, what a content block or tool call holds beyond its neutral form.
 - ``kwargs``: additional_kwargs, less tool_call_id, name and OpenAI-style tool_calls, which are
   neutral.
@@ -14,8 +15,10 @@ cannot say, and nothing twice:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
-from pathlib import PurePath
+from io import IOBase
+from pathlib import Path, PurePath
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -63,6 +66,9 @@ _BLOCKS: dict[str, type[BaseModel]] = {
 }
 _NEUTRAL_ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
 _ROLES: dict[str, MessageRole] = {role.value: role for role in MessageRole}
+_CALL_TEXT = "tool_call_text"
+_CONTENT_URL = "content_url"
+_MISSING = object()
 _NEUTRAL_KWARGS = ("tool_call_id", "name")
 
 
@@ -79,9 +85,51 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _text(data: Any) -> str | None:
-    """The base64 text in which LlamaIndex keeps media."""
-    return data.decode("ascii") if isinstance(data, bytes) else None
+def _fields(block: BaseModel) -> dict[str, Any]:
+    """A block's fields as JSON can hold them; ``_build`` is the inverse.
+
+    Media are base64 text, as LlamaIndex keeps them in bytes; an open file is read.
+    """
+    return {name: _field(value) for name, value in block.__dict__.items()}
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, IOBase):
+        value.seek(0)
+        return base64.b64encode(value.read()).decode()
+    if isinstance(value, bytes):
+        try:
+            return value.decode("ascii")
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, PurePath):
+        return {"path": str(value)}
+    if isinstance(value, BaseModel) and "block_type" in value.__dict__:
+        return _fields(value)
+    if type(value) is list and all(isinstance(item, BaseModel) for item in value):
+        return [_field(item) for item in value]
+    return _plain(value)
+
+
+def _build(fields: Mapping[str, Any]) -> BaseModel:
+    """A block from ``_fields``, its nested blocks first."""
+    cls = _BLOCKS[fields["block_type"]]
+    values = {**fields}
+    if isinstance(path := values.get("path"), dict):
+        values["path"] = Path(path["path"])
+    for name in ("content", "cited_content"):
+        nested = values.get(name)
+        if isinstance(nested, list):
+            values[name] = [_build(item) for item in nested]
+        elif isinstance(nested, dict):
+            values[name] = _build(nested)
+    try:
+        return cls.model_validate(values)
+    except ValidationError:
+        # A local file that the block points to may be gone; the message stays readable.
+        if not isinstance(values.get("path"), Path):
+            raise
+        return cls.model_construct(**values)
 
 
 def _to_neutral(block: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -89,33 +137,47 @@ def _to_neutral(block: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any] |
     if isinstance(block, TextBlock):
         return text_block(block.text)
     if isinstance(block, ImageBlock):
-        if data := _text(fields["image"]):
+        if data := _media(fields["image"]):
             return image_block(data_url(data, block.image_mimetype), block.detail)
         return image_block(fields["url"], block.detail) if fields["url"] else None
     if isinstance(block, AudioBlock):
-        data = _text(fields["audio"])
+        data = _media(fields["audio"])
         return audio_block(data, block.format) if data else None
     if isinstance(block, DocumentBlock):
-        data = _text(fields["data"])
+        data = _media(fields["data"])
         mime = block.document_mimetype
         return file_block(data_url(data, mime), block.title) if data else None
     return None
 
 
-def _from_neutral(item: object) -> BaseModel | None:
-    """A neutral content block as LlamaIndex's, or None where LlamaIndex has no word for it."""
+def _media(data: Any) -> str | None:
+    return data if isinstance(data, str) and data else None
+
+
+def _from_neutral(item: object, *, as_url: bool = False) -> BaseModel | None:
+    """A neutral content block as LlamaIndex's, or None where LlamaIndex has no word for it.
+
+    ``as_url`` leaves a data URL in one piece.
+    """
     if isinstance(item, dict) and (kind := block_type(item)) in REASONING:
         thought = item.get(kind) or item.get("text")
         return ThinkingBlock(content=thought) if isinstance(thought, str) else None
     block = standard_block(item)
     if block is None:
         return None
-    kind = block.get("type", "")
+    try:
+        return _from_standard(block, as_url=as_url)
+    except ValidationError:
+        return None  # a URL that is none, for instance; LangChain takes anything
+
+
+def _from_standard(block: Mapping[str, Any], *, as_url: bool) -> BaseModel | None:
+    kind = block.get("type")
     if kind == "text":
         return TextBlock(text=block["text"])
     if kind == "image_url":
         url, detail = block["image_url"]["url"], block["image_url"].get("detail")
-        if parts := split_data_url(url):
+        if not as_url and (parts := split_data_url(url)):
             return ImageBlock(image=parts[1].encode(), image_mimetype=parts[0], detail=detail)
         return ImageBlock(url=url, detail=detail)
     if kind == "input_audio":
@@ -130,16 +192,6 @@ def _from_neutral(item: object) -> BaseModel | None:
     return None
 
 
-def _build(cls: type[BaseModel], fields: dict[str, Any]) -> BaseModel:
-    try:
-        return cls.model_validate(fields)
-    except ValidationError:
-        # A local file that the block points to may be gone; the message stays readable.
-        if not fields.get("path"):
-            raise
-        return cls.model_construct(**fields)
-
-
 class LlamaIndexCodec:
     """Codec of ``llama_index.core.llms.ChatMessage``. What it writes, it reads back equal."""
 
@@ -149,6 +201,14 @@ class LlamaIndexCodec:
                 f"a message must be a llama_index ChatMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
+        try:
+            return self._encode(message)
+        except RecursionError:
+            raise MessageEncodeError(
+                "message cannot be stored: it is nested too deep, or contains itself"
+            ) from None
+
+    def _encode(self, message: ChatMessage) -> Element:
         role = message.role
         element: Element = {"role": _NEUTRAL_ROLES.get(role, role.value)}
         li: dict[str, Any] = {}
@@ -189,22 +249,24 @@ def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> N
     layout: list[Any] = []
     beyond: dict[str, Any] = {}
     for position, block in enumerate(blocks):
-        fields = _plain(block)
-        again: BaseModel | None
         if isinstance(block, ToolCallBlock):
-            call = tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs)
-            calls.append(call)
-            layout.append("tool_call")
-            again = _read_call(call)
-        elif neutral := _to_neutral(block, fields):
+            calls.append(tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs))
+            layout.append(_CALL_TEXT if isinstance(block.tool_kwargs, str) else "tool_call")
+            continue
+        fields = _fields(block)
+        if neutral := _to_neutral(block, fields):
+            as_url = isinstance(block, ImageBlock) and not fields["image"]
+            entry = _CONTENT_URL if as_url and split_data_url(fields["url"]) else "content"
             content.append(neutral)
-            layout.append("content")
-            again = _from_neutral(neutral)
+            layout.append(entry)
+            again = _from_neutral(neutral, as_url=entry == _CONTENT_URL)
         else:
             layout.append(fields)
             continue
-        restored = _plain(again)
-        if lost := {name: fields[name] for name in fields if fields[name] != restored[name]}:
+        restored = _fields(again) if again is not None else {}
+        if lost := {
+            name: fields[name] for name in fields if fields[name] != restored.get(name, _MISSING)
+        }:
             beyond[str(position)] = lost
     as_string = len(content) == 1 and content[0]["type"] == "text"
     element["content"] = content[0]["text"] if as_string else content or ""
@@ -217,9 +279,9 @@ def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> N
         li["fields"] = beyond
 
 
-def _read_call(call: Mapping[str, Any]) -> ToolCallBlock:
+def _read_call(call: Mapping[str, Any], *, as_text: bool = False) -> ToolCallBlock:
     call_id, name, text = read_tool_call(call)
-    arguments = parse_arguments(text)
+    arguments = None if as_text else parse_arguments(text)
     return ToolCallBlock(
         tool_call_id=call_id,
         tool_name=name,
@@ -241,16 +303,16 @@ def _decode_blocks(
     blocks: list[BaseModel] = []
     for position, entry in enumerate(layout):
         block: BaseModel | None
-        if entry == "content":
-            block = _from_neutral(next(contents))
-        elif entry == "tool_call":
-            block = _read_call(next(tool_calls))
+        if entry in ("content", _CONTENT_URL):
+            block = _from_neutral(next(contents), as_url=entry == _CONTENT_URL)
+        elif entry in ("tool_call", _CALL_TEXT):
+            block = _read_call(next(tool_calls), as_text=entry == _CALL_TEXT)
         else:
-            block = _build(_BLOCKS[entry["block_type"]], entry)
+            block = _build(entry)
         if block is None:
             continue
         if lost := beyond.get(str(position)):
-            block = _build(type(block), _plain(block) | lost)
+            block = _build({**_fields(block), **lost})
         blocks.append(block)
     return blocks
 

@@ -122,11 +122,11 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest ``n`` active messages and return them."""
-        return await self._store.adelete_oldest(key, n)
+        return await self._store.adelete_oldest(key, n) if n else []
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Move the oldest ``n`` active messages to the archived ones and return them."""
-        return await self._store.aarchive_oldest(key, n)
+        return await self._store.aarchive_oldest(key, n) if n else []
 
     async def get_keys(self) -> list[str]:
         """All conversations under ``key_prefix`` with active messages. SCAN, never KEYS."""

@@ -7,7 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from valkey_memory import ConfigurationError, ValkeyConnection
 from valkey_memory._settings import mask
@@ -30,7 +37,7 @@ class ChatStoreFields(BaseModel):
     refresh_ttl_on_read: bool = Field(default=False, description="Reading restarts the TTL.")
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
 
-    _store: ConversationStore[ChatMessage] = PrivateAttr()
+    _connection: ValkeyConnection | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -43,7 +50,8 @@ class ChatStoreFields(BaseModel):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
-        store = ConversationStore(
+        # Wrong options fail here, before pydantic makes other values of them.
+        ConversationStore(
             LlamaIndexCodec(),
             url=url,
             connection=connection,
@@ -61,10 +69,31 @@ class ChatStoreFields(BaseModel):
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
         )
-        self._store = store
+        self._connection = connection
+
+    @property
+    def _store(self) -> ConversationStore[ChatMessage]:
+        """The store that the fields describe, also after they were changed or copied."""
+        return ConversationStore(
+            LlamaIndexCodec(),
+            url=None if self._connection else self.url,
+            connection=self._connection,
+            key_prefix=self.key_prefix,
+            ttl=self.ttl,
+            max_messages=self.max_messages,
+            refresh_ttl_on_read=self.refresh_ttl_on_read,
+            on_corrupt=self.on_corrupt,
+        )
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        self._check_rebuildable()
+        return {**handler(self), "class_name": type(self).__name__}
 
     def _check_rebuildable(self) -> None:
-        if self._store.connection.url is None:
+        if self._connection is not None and self._connection.url is None:
             raise ConfigurationError(
                 "this store was made with a connection that no URL describes, so it cannot be "
                 "written down: make it with url="
@@ -72,8 +101,8 @@ class ChatStoreFields(BaseModel):
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
-        self._check_rebuildable()
-        return self.model_dump(**kwargs) | {"class_name": type(self).__name__}
+        self._check_rebuildable()  # pydantic wraps errors from inside a dump
+        return self.model_dump(**kwargs)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
@@ -84,6 +113,9 @@ class ChatStoreFields(BaseModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

@@ -9,7 +9,8 @@ tool calls, which stand in ``tool_calls`` too) are left out of that view, never 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+import mimetypes
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Block = dict[str, Any]
@@ -42,8 +43,8 @@ def audio_block(data: str, audio_format: str | None) -> Block:
 
 
 def file_block(file_data: str, filename: str | None) -> Block:
-    file = {"file_data": file_data} if filename is None else {"filename": filename}
-    return {"type": "file", "file": file | {"file_data": file_data}}
+    name = {} if filename is None else {"filename": filename}
+    return {"type": "file", "file": {**name, "file_data": file_data}}
 
 
 def data_url(data: str, mime_type: str | None) -> str:
@@ -59,57 +60,107 @@ def split_data_url(url: str) -> tuple[str, str] | None:
 
 def block_type(block: Mapping[str, Any]) -> str:
     """A block's type; Bedrock's Converse blocks name theirs by their only key."""
-    kind = block.get("type")
-    if isinstance(kind, str):
-        return kind
+    if "type" in block:
+        return block["type"] if isinstance(block["type"], str) else ""
     return next((key for key in block if isinstance(block[key], (str, dict))), "")
 
 
-def _source_url(block: Mapping[str, Any], default_mime: str) -> str | None:
+def _media_url(block: Mapping[str, Any], kind: str) -> str | None:
     """The URL of a media block, in LangChain's (both generations), Anthropic's or Bedrock's way."""
     source = block.get("source")
     if not isinstance(source, Mapping):
         source = {}
-    mime = block.get("mime_type") or source.get("media_type") or default_mime
-    encoded = block.get("base64") or block.get("data") or source.get("data")
+    guessed, _ = mimetypes.guess_type(f"x.{block.get('format', '')}")
+    mime = block.get("mime_type") or source.get("media_type") or guessed or _DEFAULT_MIME[kind]
+    data = block.get("base64") or block.get("data") or source.get("data")
     raw = source.get("bytes")
-    if isinstance(encoded, str):
-        return data_url(encoded, mime)
+    if source.get("type") == "text" or block.get("source_type") == "text":
+        text = data or block.get("text")
+        raw, data = (text.encode(), None) if isinstance(text, str) else (None, None)
+        mime = block.get("mime_type") or source.get("media_type") or "text/plain"
     if isinstance(raw, bytes):
-        return data_url(base64.b64encode(raw).decode(), mime)
+        data = base64.b64encode(raw).decode()
+    if isinstance(data, str):
+        return data_url(data, mime)
     url = block.get("url") or source.get("url")
     return url if isinstance(url, str) else None
 
 
+_DEFAULT_MIME = {"image": "image/png", "audio": "audio/wav", "file": "application/pdf"}
+
+
+def _standard_text(block: Mapping[str, Any]) -> Block | None:
+    text = block.get("text")
+    return text_block(text) if isinstance(text, str) else None
+
+
+def _standard_image(block: Mapping[str, Any]) -> Block | None:
+    image = block.get("image_url")
+    if isinstance(image, Mapping):
+        url, detail = image.get("url"), image.get("detail")
+    else:
+        url, detail = image or _media_url(block, "image"), block.get("detail")
+    return image_block(url, detail) if isinstance(url, str) and url else None
+
+
+def _standard_audio(block: Mapping[str, Any]) -> Block | None:
+    audio = block.get("input_audio")
+    if isinstance(audio, Mapping):
+        data, sound = audio.get("data"), audio.get("format")
+    else:
+        url = _media_url(block, "audio")
+        sound, data = (split_data_url(url) if url else None) or (None, None)
+    if not isinstance(data, str):
+        return None
+    return audio_block(data, sound.rpartition("/")[2] if isinstance(sound, str) else None)
+
+
+def _standard_file(block: Mapping[str, Any]) -> Block | None:
+    file = block.get("file")
+    if isinstance(file, Mapping):
+        data, name, file_id = file.get("file_data"), file.get("filename"), file.get("file_id")
+    else:
+        data = _media_url(block, "file")
+        name = block.get("filename") or block.get("name") or block.get("title")
+        file_id = block.get("file_id") or block.get("id")
+    if isinstance(data, str) and split_data_url(data):
+        return file_block(data, name if isinstance(name, str) else None)
+    return {"type": "file", "file": {"file_id": file_id}} if isinstance(file_id, str) else None
+
+
+_STANDARD: dict[str, Callable[[Mapping[str, Any]], Block | None]] = {
+    "text": _standard_text,
+    "input_text": _standard_text,
+    "output_text": _standard_text,
+    "image": _standard_image,
+    "image_url": _standard_image,
+    "input_image": _standard_image,
+    "audio": _standard_audio,
+    "input_audio": _standard_audio,
+    "file": _standard_file,
+    "input_file": _standard_file,
+    "document": _standard_file,
+}
+
+
 def standard_block(block: object) -> Block | None:
-    """One block in the neutral dialect; None where it has no place there; unknown ones as are."""
+    """One block in the neutral dialect, well formed.
+
+    None where it has no place there or is incomplete; a block of an unknown type as it is.
+    """
     if isinstance(block, str):
         return text_block(block)
     if not isinstance(block, dict):
         return None
     kind = block_type(block)
-    if kind in _ELSEWHERE:
+    if not kind or kind in _ELSEWHERE:
         return None
-    if kind in ("text", "input_text", "output_text") and isinstance(block.get("text"), str):
-        return text_block(block["text"])
-    if kind == "image_url":
-        image = block.get("image_url")
-        return image_block(image) if isinstance(image, str) else block
+    convert = _STANDARD.get(kind)
+    if convert is None:
+        return block
     nested = block.get(kind)
-    media = nested if isinstance(nested, dict) and "type" not in block else block
-    if kind == "image":
-        fallback = f"image/{media.get('format', 'png')}"
-        url = _source_url(media, fallback)
-        return image_block(url) if url else block
-    if kind == "audio":
-        url = _source_url(media, "audio/wav")
-        parts = split_data_url(url) if url else None
-        return audio_block(parts[1], parts[0].rpartition("/")[2]) if parts else block
-    if kind in ("file", "document") and "file" not in block:
-        url = _source_url(media, "application/pdf")
-        name = media.get("filename") or media.get("name") or media.get("title")
-        return file_block(url, name) if url and split_data_url(url) else block
-    return block
+    is_bedrock = "type" not in block and isinstance(nested, Mapping)
+    return convert(nested if is_bedrock and isinstance(nested, Mapping) else block)
 
 
 def standard_blocks(content: Iterable[object]) -> list[Block]:

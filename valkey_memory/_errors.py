@@ -12,7 +12,7 @@
     |-- SearchUnavailableError                the server lacks what the store was asked to use
     |-- ExactSearchLimitError                 more documents than exact search is meant for
     |-- BulkWriteError                        a bulk load that stopped; it says what was written
-    |-- EventLoopError (RuntimeError)         a given async client used from a foreign loop
+    |-- EventLoopError                        a given async client used from a foreign loop
     |-- ConnectionClosedError                 used after close()
     |-- ConnectionFailedError (ConnectionError)   the server cannot be reached
     |   `-- AuthenticationError               it was reached, and refused the credentials
@@ -114,8 +114,11 @@ class BulkWriteError(ValkeyMemoryError):
         return type(self), (str(self), self.written, self.unknown, self.remaining)
 
 
-class EventLoopError(ValkeyMemoryError, RuntimeError):
-    """A ready async GLIDE client was used from another event loop than its own."""
+class EventLoopError(ValkeyMemoryError):
+    """A ready async GLIDE client was used from another event loop than its own.
+
+    No RuntimeError: LlamaIndex takes any of those for a loop problem of its own and hides it.
+    """
 
 
 class ConnectionClosedError(ValkeyMemoryError):

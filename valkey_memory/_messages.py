@@ -40,16 +40,23 @@ def read_tool_call(call: Mapping[str, Any]) -> tuple[str | None, str, str]:
         TypeError, KeyError: It has another form.
     """
     function = call["function"]
-    return call.get("id"), function["name"], function.get("arguments") or "{}"
+    return call.get("id"), function["name"], function.get("arguments") or ""
 
 
 def parse_arguments(text: str) -> dict[str, Any] | None:
-    """Tool call arguments as a dict, or None where a model wrote something else."""
+    """Tool call arguments as a dict, or None where a model wrote something else.
+
+    OpenAI's models write nothing at all for a tool without parameters.
+    """
+    if not text:
+        return {}
     try:
         arguments = loads(text)
     except ValueError:
         return None
-    return arguments if isinstance(arguments, dict) else None
+    if not isinstance(arguments, dict) or not all(type(key) is str for key in arguments):
+        return None
+    return arguments
 
 
 class PlainCodec:

@@ -34,18 +34,18 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 def _dict_to_json(value: Mapping[Any, Any], path: str) -> Any:
     if TAG not in value and all(type(key) is str for key in value):
-        return {key: to_json(item, f"{path}[{key!r}]") for key, item in value.items()}
+        return {key: _encode(item, f"{path}[{key!r}]") for key, item in value.items()}
     return {
         TAG: "dict",
         "v": [
-            [to_json(key, f"{path} key"), to_json(item, f"{path}[{key!r}]")]
+            [_encode(key, f"{path} key"), _encode(item, f"{path}[{key!r}]")]
             for key, item in value.items()
         ],
     }
 
 
 def _items_to_json(value: Any, path: str) -> list[Any]:
-    return [to_json(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    return [_encode(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
 _TAGGED: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -70,7 +70,7 @@ _CONTAINERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     **{name: decode for name, _, decode in _TAGGED.values()},
     "float": float,
-    "int": int,
+    "int": lambda v: int(v, 16),
 }
 _CONTAINER_DECODERS = dict(_CONTAINERS.values())
 
@@ -85,11 +85,20 @@ def to_json(value: Any, path: str = "message") -> Any:
     Raises:
         MessageEncodeError: A value that has no exact form here, named with its path.
     """
+    try:
+        return _encode(value, path)
+    except RecursionError:
+        raise MessageEncodeError(
+            f"{path} cannot be stored: it is nested too deep, or contains itself"
+        ) from None
+
+
+def _encode(value: Any, path: str) -> Any:
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value
     if kind is int:
-        return value if _INT_MIN <= value <= _INT_MAX else {TAG: "int", "v": str(value)}
+        return value if _INT_MIN <= value <= _INT_MAX else {TAG: "int", "v": hex(value)}
     if kind is float:
         return value if math.isfinite(value) else {TAG: "float", "v": repr(value)}
     if kind is dict:
@@ -105,11 +114,11 @@ def to_json(value: Any, path: str = "message") -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
-        return to_json(int(value), path)
+        return _encode(int(value), path)
     if isinstance(value, float):
-        return to_json(float(value), path)
+        return _encode(float(value), path)
     if isinstance(value, (list, tuple)):
-        return to_json(list(value) if isinstance(value, list) else tuple(value), path)
+        return _encode(list(value) if isinstance(value, list) else tuple(value), path)
     if isinstance(value, Mapping):
         return _dict_to_json(value, path)
     raise MessageEncodeError(
@@ -146,10 +155,30 @@ def dumps(value: Any, path: str = "message") -> bytes:
     Raises:
         MessageEncodeError: Something in it has no exact form, or is not valid Unicode.
     """
+    encoded = to_json(value, path)
     try:
-        return orjson.dumps(to_json(value, path))
-    except (orjson.JSONEncodeError, RecursionError) as error:
-        raise MessageEncodeError(f"{path} cannot be stored: {error}") from error
+        return orjson.dumps(encoded)
+    except orjson.JSONEncodeError as error:
+        where = _not_unicode(encoded, path) or path
+        raise MessageEncodeError(f"{where} cannot be stored: {error}") from error
+
+
+def _not_unicode(value: Any, path: str) -> str | None:
+    """The path of the first text with a lone surrogate, in the terms of ``to_json``'s paths."""
+    parts: list[tuple[Any, str]] = []
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return path
+    elif isinstance(value, dict) and value.keys() == _TAGGED_KEYS:
+        parts = [(value["v"], path)]
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            parts += [(key, f"{path} key"), (item, f"{path}[{key!r}]" if path else key)]
+    elif isinstance(value, list):
+        parts = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    return next((found for part in parts if (found := _not_unicode(*part))), None)
 
 
 def loads(raw: bytes | str) -> Any:
@@ -177,8 +206,12 @@ def dump_element(element: Element, ts: int) -> bytes:
     element.setdefault("ts", ts)
     try:
         return orjson.dumps(element)
-    except (orjson.JSONEncodeError, RecursionError) as error:
-        raise MessageEncodeError(f"message cannot be stored: {error}") from error
+    except orjson.JSONEncodeError as error:
+        # Named as the message names it: the frameworks' parts are no level of their own.
+        flat = {**element, **element.pop("lc", {}), **element.pop("li", {})}
+        raise MessageEncodeError(
+            f"{_not_unicode(flat, '') or 'message'} cannot be stored: {error}"
+        ) from error
 
 
 def load_element(raw: bytes) -> Element:

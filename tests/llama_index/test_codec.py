@@ -1,0 +1,450 @@
+"""ChatMessage to stored JSON and back: equal, whatever it holds, and nothing else can come out."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+from pydantic import BaseModel
+
+from llama_index_valkey_glide._codec import LlamaIndexCodec
+from valkey_memory import MessageEncodeError
+from valkey_memory._wire import dump_element, load_element
+
+from .messages import ARGUMENT_TEXTS, PNG, calling, chat_messages, typed
+
+CODEC = LlamaIndexCodec()
+MEDIA = [
+    (ImageBlock, "image"),
+    (AudioBlock, "audio"),
+    (VideoBlock, "video"),
+    (DocumentBlock, "data"),
+]
+media = pytest.mark.parametrize(("block", "field"), MEDIA, ids=[field for _, field in MEDIA])
+
+
+def dumped(message: ChatMessage) -> bytes:
+    return dump_element(CODEC.encode(message), 1)
+
+
+def loaded(raw: bytes) -> ChatMessage:
+    return CODEC.decode(load_element(raw))
+
+
+def read(**element: Any) -> ChatMessage:
+    """What LlamaIndex makes of an element that plain code stored."""
+    return loaded(json.dumps({"role": "user", **element}).encode())
+
+
+@pytest.fixture(scope="module")
+def existing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "picture.png"
+    path.write_bytes(PNG)
+    return path
+
+
+# Coming back equal
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+def test_any_message_comes_back_equal(data: st.DataObject, existing: Path) -> None:
+    message = data.draw(chat_messages(existing))
+    again = loaded(dumped(message))
+    assert again == message
+    assert typed(again) == typed(message)
+
+
+@pytest.mark.parametrize("role", MessageRole)
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [],
+        [TextBlock(text="")],
+        [TextBlock(text="a"), TextBlock(text="b")],
+        [ToolCallBlock(tool_name="t"), TextBlock(text="after")],
+        [TextBlock(text=""), ToolCallBlock(tool_name="t", tool_kwargs="not json")],
+        [ThinkingBlock(content="hm"), TextBlock(text="a"), ToolCallBlock(tool_name="t")],
+    ],
+    ids=["none", "empty", "two", "call-first", "empty-and-call", "thinking"],
+)
+def test_roles_and_the_order_of_blocks(role: MessageRole, blocks: list[Any]) -> None:
+    message = ChatMessage(role=role, blocks=blocks)
+    assert loaded(dumped(message)) == message
+
+
+@pytest.mark.parametrize("as_string", [False, True], ids=["Path", "str"])
+@pytest.mark.parametrize("block", [ImageBlock, AudioBlock, VideoBlock, DocumentBlock])
+def test_a_path_comes_back_with_its_type(
+    block: type[BaseModel], as_string: bool, existing: Path
+) -> None:
+    message = ChatMessage(blocks=[block(path=str(existing) if as_string else existing)])
+    again = loaded(dumped(message))
+    assert again == message
+    assert typed(again) == typed(message)
+
+
+@pytest.mark.parametrize("text", ARGUMENT_TEXTS)
+def test_tool_arguments_that_are_a_string_stay_that_string(text: str) -> None:
+    message = ChatMessage(blocks=[ToolCallBlock(tool_name="t", tool_kwargs=text)])
+    again = loaded(dumped(message))
+    assert again.blocks[0].tool_kwargs == text
+    assert json.loads(dumped(again)) == json.loads(dumped(message))
+
+
+@media
+def test_media_from_an_open_file(block: type[BaseModel], field: str) -> None:
+    again = loaded(dumped(ChatMessage(blocks=[block(**{field: io.BytesIO(PNG)})])))
+    assert getattr(again.blocks[0], field) == base64.b64encode(PNG)
+
+
+class Function(BaseModel):
+    name: str
+    arguments: str
+
+
+class ToolCallObject(BaseModel):
+    """As the OpenAI client's ChatCompletionMessageToolCall."""
+
+    id: str
+    type: str = "function"
+    function: Function
+
+
+def test_the_openai_clients_tool_call_objects_come_back_as_dicts() -> None:
+    call = ToolCallObject(id="c1", function=Function(name="add", arguments='{"a":1}'))
+    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
+    raw = dumped(message)
+    assert json.loads(raw)["tool_calls"] == [call.model_dump()]
+    assert loaded(raw).additional_kwargs == {"tool_calls": [call.model_dump()]}
+
+
+# What is stored
+
+
+def test_a_text_message_is_stored_as_a_plain_one() -> None:
+    raw = dumped(ChatMessage(role="user", content="Hello"))
+    assert json.loads(raw) == {"role": "user", "content": "Hello", "ts": 1}
+
+
+def test_a_tool_call_and_its_result_are_stored_in_the_neutral_form() -> None:
+    assert json.loads(dumped(calling("add", "c1", a=2, b=[3]))) == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "add", "arguments": '{"a":2,"b":[3]}'},
+            }
+        ],
+        "li": {"blocks": ["tool_call"]},
+        "ts": 1,
+    }
+    result = ChatMessage(
+        role="tool", content="5", additional_kwargs={"tool_call_id": "c1", "name": "add"}
+    )
+    assert json.loads(dumped(result)) == {
+        "role": "tool",
+        "content": "5",
+        "tool_call_id": "c1",
+        "name": "add",
+        "ts": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        ImageBlock(image=PNG),
+        ImageBlock(image=PNG, detail="high"),
+        ImageBlock(url=f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),
+        AudioBlock(audio=PNG, format="mp3"),
+        AudioBlock(audio=PNG),
+        VideoBlock(video=PNG),
+        DocumentBlock(data=PNG, title="t"),
+        CitableBlock(title="t", source="s", content=[ImageBlock(image=PNG)]),
+        CitationBlock(
+            title="t",
+            source="s",
+            cited_content=ImageBlock(image=PNG),
+            additional_location_info={},
+        ),
+    ],
+    ids=[
+        "image",
+        "image-detail",
+        "image-data-url",
+        "audio",
+        "audio-no-format",
+        "video",
+        "document",
+        "citable",
+        "citation",
+    ],
+)
+def test_media_is_stored_once_as_base64(block: BaseModel) -> None:
+    raw = dumped(ChatMessage(content=[TextBlock(text="look"), block]))
+    assert raw.count(base64.b64encode(PNG)) == 1
+
+
+# Reading what others stored
+
+
+@pytest.mark.parametrize(
+    ("element", "message"),
+    [
+        ({"content": "Hi"}, ChatMessage(role="user", content="Hi")),
+        ({"role": "system", "content": "Be"}, ChatMessage(role="system", content="Be")),
+        ({"role": "developer", "content": ""}, ChatMessage(role="developer", content="")),
+        ({"role": "critic", "content": "Hm"}, ChatMessage(role="user", content="Hm")),
+        (
+            {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            ChatMessage(role="user", blocks=[TextBlock(text="a"), TextBlock(text="b")]),
+        ),
+        (
+            {"role": "tool", "content": "5", "tool_call_id": "c1", "name": "add"},
+            ChatMessage(
+                role="tool", content="5", additional_kwargs={"tool_call_id": "c1", "name": "add"}
+            ),
+        ),
+        (
+            {
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+                ]
+            },
+            ChatMessage(role="user", blocks=[ImageBlock(url="https://example.com/cat.png")]),
+        ),
+        (
+            {
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
+                ]
+            },
+            ChatMessage(
+                role="user", blocks=[ImageBlock(image=b"iVBORw==", image_mimetype="image/png")]
+            ),
+        ),
+        (
+            {
+                "content": [
+                    {"type": "input_audio", "input_audio": {"data": "UQ==", "format": "mp3"}}
+                ]
+            },
+            ChatMessage(role="user", blocks=[AudioBlock(audio=b"UQ==", format="mp3")]),
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]},
+            ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm")]),
+        ),
+        ({"content": [{"type": "hologram", "x": 1}]}, ChatMessage(role="user", blocks=[])),
+        ({"content": None}, ChatMessage(role="user", blocks=[])),
+    ],
+)
+def test_plain_messages_are_read(element: dict[str, Any], message: ChatMessage) -> None:
+    assert read(**element) == message
+
+
+@pytest.mark.parametrize("content", [None, ""])
+@pytest.mark.parametrize(
+    ("arguments", "tool_kwargs"), [('{"a": 1}', {"a": 1}), ("oops", "oops"), ("", {})]
+)
+def test_plain_tool_calls_are_read(
+    content: str | None, arguments: str, tool_kwargs: dict[str, Any] | str
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": arguments}}
+    assert read(role="assistant", content=content, tool_calls=[call]) == ChatMessage(
+        role="assistant",
+        blocks=[ToolCallBlock(tool_call_id="c1", tool_name="add", tool_kwargs=tool_kwargs)],
+    )
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"type": "file", "url": "https://example.com/a.pdf", "mime_type": "application/pdf"},
+        {"type": "file", "file_id": "file-1"},
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "image", "file_id": "file-1"},
+        {"type": "image_url", "image_url": {"url": "cat.png"}},
+        {"type": "image", "url": "cat.png"},
+    ],
+    ids=["file-url", "file-id", "openai-file-id", "image-id", "image_url-path", "image-path"],
+)
+def test_a_block_that_llama_index_cannot_express_leaves_the_rest_readable(
+    foreign: dict[str, Any],
+) -> None:
+    """All of them are what LangChain or OpenAI users store."""
+    assert read(content=[foreign, {"type": "text", "text": "see above"}]).content == "see above"
+
+
+@pytest.mark.parametrize("block", [ImageBlock, AudioBlock, VideoBlock, DocumentBlock])
+def test_a_message_stays_readable_when_its_local_file_is_gone(
+    block: type[BaseModel], tmp_path: Path
+) -> None:
+    path = tmp_path / "gone.png"
+    path.write_bytes(PNG)
+    message = ChatMessage(blocks=[TextBlock(text="look"), block(path=path)])
+    raw = dumped(message)
+    path.unlink()
+    again = loaded(raw)
+    assert again.content == "look"
+    assert again.blocks[1].path == path
+    assert dumped(again) == raw
+    assert json.loads(again.model_dump_json())["blocks"][1]["path"] == str(path)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda image: CitableBlock(title="t", source="s", content=[image]),
+        lambda image: CitationBlock(
+            title="t", source="s", cited_content=image, additional_location_info={}
+        ),
+    ],
+    ids=["citable", "citation"],
+)
+def test_a_message_stays_readable_when_a_cited_local_file_is_gone(
+    around: Callable[[ImageBlock], BaseModel], tmp_path: Path
+) -> None:
+    path = tmp_path / "gone.png"
+    path.write_bytes(PNG)
+    raw = dumped(ChatMessage(blocks=[TextBlock(text="look"), around(ImageBlock(path=path))]))
+    path.unlink()
+    again = loaded(raw)
+    assert again.content == "look"
+    assert again.blocks[1].nested_blocks[0].path == path
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"block_type": "os.system", "text": "x"},
+        {"block_type": "chat_message", "role": "user"},
+        {"block_type": "llama_index.core.schema.TextNode", "text": "x"},
+        {"text": "no type"},
+        {"block_type": None},
+        "image",
+        7,
+        None,
+    ],
+)
+def test_an_unknown_block_type_is_an_error(block: Any) -> None:
+    with pytest.raises((KeyError, TypeError, StopIteration)):
+        read(content="", li={"blocks": [block]})
+
+
+@pytest.mark.parametrize(
+    "li",
+    [
+        {"blocks": ["content", "content"]},
+        {"blocks": ["tool_call"]},
+        {"fields": {"0": {"text": 5}}},
+        {"fields": 5},
+        {"blocks": 5},
+        "li",
+    ],
+)
+def test_a_framework_part_that_does_not_fit_is_an_error(li: Any) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError, StopIteration, RuntimeError)):
+        read(content="x", li=li)
+
+
+def test_nothing_stored_names_a_class_to_load() -> None:
+    hints = {
+        "class_name": "ImageNode",
+        "__class__": "os.system",
+        "py/object": "os.system",
+        "__pydantic_value__": 1,
+        "qualified_name": "subprocess.Popen",
+        "lc": 1,
+        "type": "constructor",
+        "id": ["os", "system"],
+    }
+    message = read(
+        content="x",
+        **{name: hint for name, hint in hints.items() if name != "type"},
+        li={"kwargs": hints, "blocks": ["content", {"block_type": "text", "text": "y"} | hints]},
+    )
+    assert typed(message) == typed(
+        ChatMessage(
+            role="user",
+            blocks=[TextBlock(text="x"), TextBlock(text="y")],
+            additional_kwargs=hints,
+        )
+    )
+
+
+@pytest.mark.parametrize("value", ["Hello", {"role": "user"}, None, TextBlock(text="x")])
+def test_only_chat_messages_are_encoded(value: Any) -> None:
+    with pytest.raises(MessageEncodeError, match="must be a llama_index ChatMessage"):
+        CODEC.encode(value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ChatMessage(content="x", additional_kwargs={"a": [{"b": object()}]}),
+        ChatMessage(blocks=[ThinkingBlock(additional_information={"a": object()})]),
+        ChatMessage(blocks=[ToolCallBlock(tool_name="t", tool_kwargs={"a": object()})]),
+        ChatMessage(content="\ud800"),
+        ChatMessage(content="x", additional_kwargs={"name": "\ud800"}),
+    ],
+    ids=["kwargs", "thinking", "tool", "text", "name"],
+)
+def test_what_cannot_be_stored_without_loss_is_refused(message: ChatMessage) -> None:
+    with pytest.raises(MessageEncodeError):
+        dumped(message)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [300, 2000])
+@pytest.mark.parametrize(
+    "message",
+    [
+        lambda value: ChatMessage(content="x", additional_kwargs=value),
+        lambda value: ChatMessage(blocks=[ThinkingBlock(additional_information=value)]),
+        lambda value: ChatMessage(blocks=[ToolCallBlock(tool_name="t", tool_kwargs=value)]),
+    ],
+    ids=["kwargs", "thinking", "tool"],
+)
+def test_too_deep_is_refused_by_our_own_error(message: Any, levels: int) -> None:
+    deep = message(nested(levels))
+    with pytest.raises(MessageEncodeError):
+        dumped(deep)
+
+
+def test_deep_tool_arguments_in_a_string_stay_that_string() -> None:
+    text = '{"~":' + "[" * 900 + "]" * 900 + "}"
+    message = ChatMessage(blocks=[ToolCallBlock(tool_name="t", tool_kwargs=text)])
+    assert loaded(dumped(message)) == message
