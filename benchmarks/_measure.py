@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def _nothing() -> None:
@@ -16,11 +17,11 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One way to do the job. ``call`` is timed; it may be a coroutine function for ``ameasure``."""
+class Contender(Generic[T]):
+    """One way to do the job."""
 
     name: str
-    call: Callable[[], Any]
+    call: Callable[[], T]
     prepare: Callable[[], object] = _nothing
     """Runs before each call, untimed."""
     times: int = 1
@@ -29,7 +30,7 @@ class Contender:
 
 @dataclass
 class Timing:
-    """Seconds per job, one value per round."""
+    """Seconds per job, one value per round: the median of its calls."""
 
     rounds: list[float] = field(default_factory=list)
 
@@ -41,41 +42,47 @@ class Timing:
 Timings = dict[str, Timing]
 
 
-def _turns(contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[Contender, bool]]:
-    """Who runs next, and whether it counts. The first round warms up; nobody is always first."""
+def _turns(
+    contenders: Sequence[Contender[T]], rounds: int, timings: Timings
+) -> Iterator[tuple[Contender[T], list[float]]]:
+    """Who runs next, and the list for the seconds of its calls.
+
+    The first round warms up and is not kept. Each round begins with another contender.
+    """
+    gc.collect()
+    gc.freeze()  # what was imported is no garbage, and nobody's to look through
     for number in range(rounds + 1):
         shift = number % len(contenders)
         for contender in (*contenders[shift:], *contenders[:shift]):
             gc.collect()  # nobody pays for what another left behind
-            yield contender, number > 0
+            seconds: list[float] = []
+            yield contender, seconds
+            if number:
+                median = statistics.median(seconds) / contender.times
+                timings[contender.name].rounds.append(median)
 
 
-def measure(contenders: Sequence[Contender], *, rounds: int, calls: int) -> Timings:
-    """Time ``calls`` calls of each contender in each of ``rounds`` rounds."""
+def measure(contenders: Sequence[Contender[Any]], *, rounds: int, calls: int) -> Timings:
+    """Time ``calls`` calls in a row of each contender in each of ``rounds`` rounds."""
     timings = {contender.name: Timing() for contender in contenders}
-    for contender, counts in _turns(contenders, rounds):
-        elapsed = 0.0
+    for contender, seconds in _turns(contenders, rounds, timings):
         for _ in range(calls):
             contender.prepare()
             start = time.perf_counter()
             contender.call()
-            elapsed += time.perf_counter() - start
-        if counts:
-            timings[contender.name].rounds.append(elapsed / calls / contender.times)
+            seconds.append(time.perf_counter() - start)
     return timings
 
 
-async def ameasure(contenders: Sequence[Contender], *, rounds: int, calls: int) -> Timings:
+async def ameasure(
+    contenders: Sequence[Contender[Awaitable[object]]], *, rounds: int, calls: int
+) -> Timings:
     """``measure`` for coroutine functions, in the running event loop."""
-    assert all(inspect.iscoroutinefunction(contender.call) for contender in contenders)
     timings = {contender.name: Timing() for contender in contenders}
-    for contender, counts in _turns(contenders, rounds):
-        elapsed = 0.0
+    for contender, seconds in _turns(contenders, rounds, timings):
         for _ in range(calls):
             contender.prepare()
             start = time.perf_counter()
             await contender.call()
-            elapsed += time.perf_counter() - start
-        if counts:
-            timings[contender.name].rounds.append(elapsed / calls / contender.times)
+            seconds.append(time.perf_counter() - start)
     return timings

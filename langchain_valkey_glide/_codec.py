@@ -28,7 +28,6 @@ from langchain_core.messages import (
 )
 from pydantic_core import PydanticUndefined
 
-from valkey_memory._content import standard_blocks
 from valkey_memory._errors import MessageEncodeError
 from valkey_memory._messages import parse_arguments, read_tool_call, tool_call
 from valkey_memory._wire import Element, to_json
@@ -112,8 +111,9 @@ class LangChainCodec:
         lc: dict[str, Any] = {}
         for name, default in _EXTRA_FIELDS[cls]:
             value = values.get(name, default)
-            # Types first: some classes of users answer == with neither true nor false.
-            if type(value) is not type(default) or value != default:
+            # Identity and types first: they are fast, and what users put into artifacts may answer
+            # == with neither true nor false.
+            if value is not default and (type(value) is not type(default) or value != default):
                 lc[name] = value
         extra = message.__pydantic_extra__ or {}
         if type(message) is not cls:  # a user's subclass: its fields travel as extra ones
@@ -142,15 +142,12 @@ class LangChainCodec:
     def decode(self, element: Element) -> BaseMessage:
         role, lc = element["role"], element.get("lc")
         content = element.get("content")
-        values: dict[str, Any] = {
-            "content": "" if content is None else content,
-            "name": element.get("name"),
-            "id": element.get("id"),
-        }
+        values: dict[str, Any] = {"content": "" if content is None else content}
+        for name in ("name", "id"):
+            if name in element:
+                values[name] = element[name]
         if lc is None:
             cls = _CLASS_OF_ROLE.get(role, ChatMessage)
-            if type(values["content"]) is not str and "li" in element:
-                values["content"] = standard_blocks(values["content"])
         else:
             cls = _CLASSES[name] if (name := lc.pop("class", None)) else _CLASS_OF_ROLE[role]
             values.update(lc.pop("extra", ()))
@@ -160,13 +157,17 @@ class LangChainCodec:
         elif issubclass(cls, (ChatMessage, ChatMessageChunk)):
             values["role"] = role
         elif issubclass(cls, FunctionMessage):
-            values["name"] = values["name"] or ""
+            values.setdefault("name", "")
         elif role == "developer":
             values["additional_kwargs"] = dict((_DEVELOPER,))
         assigned_calls = values.pop("tool_calls", None)
         if calls := element.get("tool_calls"):
             _add_tool_calls(values, calls)
-        message = cls.model_validate(values)
+        # All of pydantic's validation, without LangChain's __init__ in front, which only sorts
+        # arguments and takes as long.
+        message: BaseMessage = cls.__pydantic_validator__.validate_python(
+            values, self_instance=cls.__new__(cls)
+        )
         if lc is not None and issubclass(cls, AIMessage):
             # Validators derive calls from chunks and additional_kwargs anew, and drop what a call
             # has beyond its form; what was stored is what was there.

@@ -214,16 +214,16 @@ class ValkeyConnection:
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         client = self._sync_client or self._open_sync_client(step)
-        if isinstance(step, AskCluster):
-            return _glide.is_cluster_client(client)
         glide = _glide.load("glide_sync")
         try:
+            if isinstance(step, Request):
+                replies = client.exec(*self._batch(glide, client, step))
+                return _glide.checked(replies, step, self._factory.error)
             if isinstance(step, Scan):
                 return _glide.scan_page(client.scan(**_glide.scan_arguments(glide, client, step)))
-            replies = client.exec(*self._batch(glide, client, step))
         except glide.GlideError as error:
             raise self._factory.error(error, step.operation) from error
-        return _glide.checked(replies, step, self._factory.error)
+        return _glide.is_cluster_client(client)
 
     async def _aexecute(self, step: Step) -> Reply:
         if isinstance(step, Pause):

@@ -28,6 +28,17 @@ end
 return math.min(found, 1)
 """
 
+# Append, trim and restart the TTL. A script stops at the first error, so a key of another type gets
+# no expiry; and it costs less than the same commands one by one. RPUSH in portions, because Lua
+# unpacks at most about 8,000 values.
+_APPEND = """
+for first = 3, #ARGV, 4000 do
+  redis.call('RPUSH', KEYS[1], unpack(ARGV, first, math.min(first + 3999, #ARGV)))
+end
+if ARGV[2] ~= '' then redis.call('LTRIM', KEYS[1], ARGV[2], '-1') end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+"""
+
 # Lists insert next to a value and delete by value, not by index: for a moment the element at the
 # index is replaced by a placeholder that no message can be (it is not JSON).
 _PLACEHOLDER = b"\x00placeholder\x00"
@@ -95,13 +106,17 @@ def append(
     """Add ``elements`` at the end, trim to ``window``, restart the TTL. One transaction."""
     if not elements:
         return
-    target = _keys.sidecar(key, _keys.ARCHIVED) if archived else key
-    yield atomic(
-        f"append to {target!r}",
-        ("RPUSH", target, *elements),
-        *_trim(target, None if archived else window),
-        *_touch(key, ttl_ms),
-    )
+    sidecar = _keys.sidecar(key, _keys.ARCHIVED)
+    target, other = (sidecar, key) if archived else (key, sidecar)
+    window = None if archived else window
+    operation = f"append to {target!r}"
+    if ttl_ms is None:
+        yield atomic(operation, ("RPUSH", target, *elements), *_trim(target, window))
+        return
+    trim = "" if window is None else str(-window)
+    script = _script(_APPEND, (target, other), str(ttl_ms), trim, *elements)
+    # EVAL is atomic by itself; in a transaction every write of this store is one EXEC.
+    yield Request(operation, (script,), atomic=True)
 
 
 def replace(

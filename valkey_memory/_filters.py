@@ -209,6 +209,7 @@ class Tag:
         return And(tuple(TagIn(self.field, (value,)) for value in _tags(values, self.field)))
 
     def exists(self) -> Filter:
+        """The document has the field."""
         return Exists(self.field)
 
     def is_empty(self) -> Filter:
@@ -223,6 +224,7 @@ class Numeric:
     field: str
 
     def __eq__(self, value: object) -> Filter:  # type: ignore[override]
+        """The number is ``value``."""
         number = check_number(value, self.field)
         return NumberIn(self.field, number, number)
 
@@ -259,6 +261,7 @@ class Numeric:
         return ~self.is_in(values)
 
     def exists(self) -> Filter:
+        """The document has the field."""
         return Exists(self.field)
 
     def is_empty(self) -> Filter:
@@ -287,6 +290,7 @@ class Text:
         return TextHas(self.field, tuple(found)) if found else NEVER
 
     def exists(self) -> Filter:
+        """The document has the field."""
         return Exists(self.field)
 
     def is_empty(self) -> Filter:

@@ -12,6 +12,7 @@ every other id, ``50% off`` included, stands in the key as it is.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ._errors import ConfigurationError, InvalidSessionIdError
 
@@ -50,13 +51,19 @@ def list_key(key_prefix: str, session_id: str) -> str:
         )
     if not session_id:
         raise InvalidSessionIdError("session id must not be empty")
-    try:
-        session_id.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidSessionIdError(
-            f"session id {session_id!r} is not valid Unicode: {error.reason}"
-        ) from error
-    return key_prefix + _TO_ENCODE.sub(lambda m: f"%{ord(m[0]):02X}", session_id)
+    if not session_id.isascii():
+        try:
+            session_id.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidSessionIdError(
+                f"session id {session_id!r} is not valid Unicode: {error.reason}"
+            ) from error
+    return key_prefix + _encode(session_id)
+
+
+@lru_cache(maxsize=1024)
+def _encode(session_id: str) -> str:
+    return _TO_ENCODE.sub(lambda m: f"%{ord(m[0]):02X}", session_id)
 
 
 def session_id(key_prefix: str, key: bytes) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from ._errors import ValkeyMemoryError
@@ -17,7 +18,7 @@ Reply: TypeAlias = Any
 """What GLIDE returns for a command: bytes, int, float, bool, None, ``"OK"``, or lists of these."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One round trip: commands sent together, applied together when ``atomic``.
 
@@ -32,7 +33,7 @@ class Request:
 
     def size(self) -> int:
         """Bytes of payload, roughly; long strings count by characters."""
-        return sum(len(argument) for command in self.commands for argument in command)
+        return sum(map(len, chain.from_iterable(self.commands)))
 
 
 @dataclass(frozen=True, slots=True)

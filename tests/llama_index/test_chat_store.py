@@ -629,6 +629,16 @@ def test_a_store_does_what_its_fields_say(
     assert changed.get_messages("s") == expected
 
 
+def test_a_url_put_over_a_connection_takes_effect_or_is_refused(url: str, prefix: str) -> None:
+    with ValkeyConnection.from_url(url) as connection:
+        store = ValkeyChatStore(connection=connection, key_prefix=prefix)
+        with contextlib.suppress(ValidationError):
+            store.url = "valkey://127.0.0.1:1"
+        refused = contextlib.nullcontext()
+        with refused if store.url == url else pytest.raises(ConnectionFailedError):
+            store.add_message("s", said("a")[0])
+
+
 # A store over ready clients
 
 

@@ -299,18 +299,22 @@ def test_a_block_that_llama_index_cannot_express_leaves_the_rest_readable(
     assert read(content=[foreign, {"type": "text", "text": "see above"}]).content == "see above"
 
 
-@pytest.mark.parametrize("block", [ImageBlock, AudioBlock, VideoBlock, DocumentBlock])
-def test_a_message_stays_readable_when_its_local_file_is_gone(
-    block: type[BaseModel], tmp_path: Path
+@media
+@pytest.mark.parametrize("beside", ["nothing", "url", "media"])
+def test_a_message_stays_what_it_was_when_its_local_file_is_gone(
+    block: type[BaseModel], field: str, beside: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "gone.png"
     path.write_bytes(PNG)
-    message = ChatMessage(blocks=[TextBlock(text="look"), block(path=path)])
+    others = {"url": {"url": "https://example.com/cat.png"}, "media": {field: PNG}}
+    message = ChatMessage(
+        blocks=[TextBlock(text="look"), block(path=path, **others.get(beside, {}))]
+    )
     raw = dumped(message)
     path.unlink()
     again = loaded(raw)
-    assert again.content == "look"
-    assert again.blocks[1].path == path
+    assert again == message
+    assert typed(again) == typed(message)
     assert dumped(again) == raw
     assert json.loads(again.model_dump_json())["blocks"][1]["path"] == str(path)
 
