@@ -22,6 +22,7 @@ lint: $(READY)
 benchmark: $(READY)
 	$(BIN)/python -m pip install --quiet --group benchmark
 	$(BIN)/python benchmarks/chat_history.py
+	$(BIN)/python benchmarks/vector_store.py
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'

@@ -8,6 +8,7 @@ media) stands under one reserved metadata key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from llama_index.core.schema import (
@@ -16,6 +17,7 @@ from llama_index.core.schema import (
     ImageDocument,
     ImageNode,
     IndexNode,
+    MediaResource,
     MetadataMode,
     Node,
     TextNode,
@@ -30,7 +32,7 @@ from llama_index.core.vector_stores.types import (
 from valkey_memory import Document as StoredDocument
 from valkey_memory import DocumentError, Filter, FilterError, Tag
 from valkey_memory._filter_dicts import comparison
-from valkey_memory._filters import NEVER, And, FieldType, Or
+from valkey_memory._filters import ALWAYS, NEVER, And, FieldType, Or
 
 NODE = "_node"
 REF_DOC_ID = "llama_ref_doc_id"
@@ -52,7 +54,7 @@ def to_document(node: BaseNode, embedding: Sequence[float]) -> StoredDocument:
         DocumentError: A node of another class, or metadata with a reserved key.
     """
     name = node.class_name()
-    if name not in _CLASSES:
+    if _CLASSES.get(name) is not type(node):  # a subclass may have its base's class_name
         raise DocumentError(
             f"node {node.node_id!r} is a {type(node).__name__}; stored can be {', '.join(_CLASSES)}"
         )
@@ -61,8 +63,9 @@ def to_document(node: BaseNode, embedding: Sequence[float]) -> StoredDocument:
     content = node.get_content(metadata_mode=MetadataMode.NONE)
     rest = node.model_dump(mode="json", exclude={"embedding", "metadata", "id_"})
     rest["class_name"] = name
+    _add_media(rest, node)
     _move_text(rest, content, out=True)
-    metadata = {**node.metadata, NODE: rest, NODE_ID: node.node_id}
+    metadata = {**_plain(node.metadata), NODE: rest, NODE_ID: node.node_id}
     if node.ref_doc_id is not None:
         metadata[REF_DOC_ID] = node.ref_doc_id
     return StoredDocument(node.node_id, content, metadata, embedding)
@@ -79,9 +82,33 @@ def to_node(document: StoredDocument) -> BaseNode:
         return TextNode(
             id_=document.id, text=document.content, metadata=metadata, embedding=embedding
         )
-    cls = _CLASSES[rest.pop("class_name")]
+    cls = _CLASSES.get(str(rest.get("class_name")))
+    if cls is None:
+        raise DocumentError(
+            f"document {document.id!r} holds a node of class {rest.get('class_name')!r}; "
+            f"known are {', '.join(_CLASSES)}"
+        )
     _move_text(rest, document.content, out=False)
     return cls.from_dict({**rest, "id_": document.id, "metadata": metadata, "embedding": embedding})
+
+
+def _plain(value: Any) -> Any:
+    """Members of string and integer enums as the values that they equal; VectorMemory has such."""
+    if isinstance(value, Enum) and isinstance(value, (str, int)):
+        return value.value
+    if type(value) is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_plain(item) for item in value]
+    return value
+
+
+def _add_media(fields: dict[str, Any], node: BaseNode) -> None:
+    """Put in the bytes of a node's media, base64 as LlamaIndex keeps them; its dump has none."""
+    for name in fields:
+        media = getattr(node, name, None)
+        if isinstance(media, MediaResource) and media.data is not None:
+            fields[name]["data"] = media.data.decode()
 
 
 def _move_text(fields: dict[str, Any], content: str, *, out: bool) -> None:
@@ -120,12 +147,7 @@ def to_condition(filters: MetadataFilters | None, fields: Mapping[str, FieldType
     """
     if filters is None or not filters.filters:
         return None
-    parts = tuple(
-        (to_condition(one, fields) or And(()))
-        if isinstance(one, MetadataFilters)
-        else _comparison(one, fields)
-        for one in filters.filters
-    )
+    parts = tuple(_part(one, fields) for one in filters.filters)
     condition = filters.condition or FilterCondition.AND
     if condition is FilterCondition.AND:
         return And(parts)
@@ -134,6 +156,13 @@ def to_condition(filters: MetadataFilters | None, fields: Mapping[str, FieldType
     if condition is FilterCondition.NOT:
         return ~Or(parts)  # LlamaIndex: when none of the filters matches
     raise FilterError(f"unknown filter condition {condition!r}")
+
+
+def _part(one: MetadataFilter | MetadataFilters, fields: Mapping[str, FieldType]) -> Filter:
+    if isinstance(one, MetadataFilter):
+        return _comparison(one, fields)
+    nested = to_condition(one, fields)
+    return ALWAYS if nested is None else nested
 
 
 def _comparison(one: MetadataFilter, fields: Mapping[str, FieldType]) -> Filter:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from llama_index.core.schema import BaseNode
@@ -20,17 +21,22 @@ from pydantic import Field, PrivateAttr
 
 from valkey_memory import (
     ConfigurationError,
+    Document,
     DocumentError,
     Filter,
     Hit,
     InvalidArgumentError,
+    SearchUnavailableError,
     Tag,
     ValkeyConnection,
     VectorIndex,
 )
 from valkey_memory._connection import choose_connection
 from valkey_memory._filters import And, FieldType
-from valkey_memory._schema import Algorithm, Storage
+from valkey_memory._index import probe
+from valkey_memory._keys import scan_pattern
+from valkey_memory._plans import Plan, Request, Scan, ScanPage
+from valkey_memory._schema import EMBEDDING, Algorithm, IndexSchema, Storage
 from valkey_memory._settings import mask
 from valkey_memory._store import check_count
 from valkey_memory._vector_index import DEFAULT_EXACT_LIMIT, Search
@@ -38,7 +44,9 @@ from valkey_memory._vectors import Metric
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
 
+SESSION_ID = "session_id"
 _PAGE = 1_000
+_FLOAT_BYTES = 4
 _MMR_CANDIDATES = 4
 """MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
 
@@ -61,14 +69,16 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     Args:
         index_name: The index; nodes are at ``{index_name}:{node_id}``.
-        dimension: Numbers per vector; by default that of the first nodes or query.
+        dimension: Numbers per vector; by default that of the nodes that are stored, or else of the
+            first nodes or query.
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         storage: ``"json"`` (readable) or ``"hash"`` (a third of the memory).
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
-            ``"text"``.
+            ``"text"``. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless
+            declared otherwise.
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
@@ -131,27 +141,36 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         chosen = choose_connection(url, connection)
         if taken := OWN_FIELDS.keys() & (metadata_fields or {}).keys():
             raise ConfigurationError(f"metadata fields {sorted(taken)} are the store's own")
+        options: dict[str, Any] = {
+            "storage": storage,
+            "search": search,
+            "metric": metric,
+            "algorithm": algorithm,
+            "m": m,
+            "ef_construction": ef_construction,
+            "ef_runtime": ef_runtime,
+            "ttl": ttl,
+            "refresh_ttl_on_read": refresh_ttl_on_read,
+            "exact_limit": exact_limit,
+        }
+        # With an unknown dimension one is made all the same, so that wrong options fail here.
+        index = VectorIndex(
+            index_name,
+            1 if dimension is None else dimension,
+            fields=_fields(metadata_fields or {}),
+            connection=chosen,
+            **options,
+        )
         super().__init__(
             stores_text=True,
             index_name=index_name,
             dimension=dimension,
             url=url if connection is None else connection.url,
-            storage=storage,
-            search=search,
             metadata_fields=metadata_fields or {},
-            metric=metric,
-            algorithm=algorithm,
-            m=m,
-            ef_construction=ef_construction,
-            ef_runtime=ef_runtime,
-            ttl=ttl,
-            refresh_ttl_on_read=refresh_ttl_on_read,
-            exact_limit=exact_limit,
+            **options,
         )
         self._connection = chosen
-        # With an unknown dimension one is made all the same, so that wrong options fail here.
-        index = self._make_index(dimension or 1)
-        self._index = index if dimension else None
+        self._index = None if dimension is None else index
 
     @classmethod
     def class_name(cls) -> str:
@@ -172,7 +191,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         if self._index is None:
             raise InvalidArgumentError(
                 f"the dimension of index {self.index_name!r} is not known yet: pass dimension= "
-                "to ValkeyVectorStore, or add nodes first"
+                "to ValkeyVectorStore, or use the store first"
             )
         return self._index
 
@@ -182,53 +201,62 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         """Store nodes with their embeddings, replacing those with the same ids; their ids."""
         if not nodes:
             return []
-        index, documents = self._prepared(nodes)
-        index.upsert(documents)
+        documents = _prepared(nodes)
+        self._index_for(documents[0].embedding).upsert(documents)
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode]) -> list[str]:
         """Async ``add``."""
         if not nodes:
             return []
-        index, documents = self._prepared(nodes)
+        documents = _prepared(nodes)
+        index = await self._aindex_for(documents[0].embedding)
         await index.aupsert(documents)
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str) -> None:
         """Delete every node of a document."""
-        self.index.delete_where(Tag(REF_DOC_ID) == ref_doc_id)
+        if index := self._stored():
+            index.delete_where(Tag(REF_DOC_ID) == ref_doc_id)
 
     async def adelete(self, ref_doc_id: str) -> None:
         """Async ``delete``."""
-        await self.index.adelete_where(Tag(REF_DOC_ID) == ref_doc_id)
+        if index := await self._astored():
+            await index.adelete_where(Tag(REF_DOC_ID) == ref_doc_id)
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> None:
         """Delete nodes by id, by filter, or those that both name; at least one must be given."""
         condition = self._selection(node_ids, filters, required="clear")
+        if (index := self._stored()) is None:
+            return
         if filters is None:
-            self.index.delete(node_ids or [])
+            index.delete(node_ids or [])
         else:
-            self.index.delete_where(condition)
+            index.delete_where(condition)
 
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> None:
         """Async ``delete_nodes``."""
         condition = self._selection(node_ids, filters, required="aclear")
+        if (index := await self._astored()) is None:
+            return
         if filters is None:
-            await self.index.adelete(node_ids or [])
+            await index.adelete(node_ids or [])
         else:
-            await self.index.adelete_where(condition)
+            await index.adelete_where(condition)
 
     def clear(self) -> None:
         """Delete every node; the index stays."""
-        self.index.delete_where(None)
+        if index := self._stored():
+            index.delete_where(None)
 
     async def aclear(self) -> None:
         """Async ``clear``."""
-        await self.index.adelete_where(None)
+        if index := await self._astored():
+            await index.adelete_where(None)
 
     # Reading
 
@@ -237,10 +265,12 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """Nodes by id, by filter, or those that both name; all of them when neither is given."""
         condition = self._selection(node_ids, filters)
+        if (index := self._stored()) is None:
+            return []
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in self.index.get(node_ids)]
+            return [to_node(found) for found in index.get(node_ids)]
         nodes: list[BaseNode] = []
-        while page := self.index.page(condition, offset=len(nodes), limit=_PAGE):
+        while page := index.page(condition, offset=len(nodes), limit=_PAGE):
             nodes += map(to_node, page)
         return nodes
 
@@ -249,10 +279,12 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """Async ``get_nodes``."""
         condition = self._selection(node_ids, filters)
+        if (index := await self._astored()) is None:
+            return []
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in await self.index.aget(node_ids)]
+            return [to_node(found) for found in await index.aget(node_ids)]
         nodes: list[BaseNode] = []
-        while page := await self.index.apage(condition, offset=len(nodes), limit=_PAGE):
+        while page := await index.apage(condition, offset=len(nodes), limit=_PAGE):
             nodes += map(to_node, page)
         return nodes
 
@@ -261,7 +293,9 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
         Args:
             query: Mode DEFAULT or MMR (``mmr_threshold`` 1 is nearness alone, 0 variety alone);
-                filters, ``doc_ids`` and ``node_ids`` all have to hold.
+                filters, ``doc_ids`` and ``node_ids`` all have to hold. No ``doc_ids`` match
+                nothing; no ``node_ids`` are no condition, for ``VectorStoreIndex`` sends an empty
+                list with every query.
             kwargs: None but ``mmr_threshold``, which retrievers pass beside the query.
         """
         vector, condition, diverse = self._understood(query, kwargs)
@@ -281,7 +315,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Async ``query``."""
         vector, condition, diverse = self._understood(query, kwargs)
-        index = self._index_for(vector)
+        index = await self._aindex_for(vector)
         if diverse is None:
             return _result(await index.asearch(vector, query.similarity_top_k, filter=condition))
         return _result(
@@ -296,15 +330,11 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     # What both forms share
 
-    @property
-    def _fields(self) -> dict[str, FieldType]:
-        return {**self.metadata_fields, **OWN_FIELDS}
-
     def _make_index(self, dimension: int) -> VectorIndex:
         return VectorIndex(
             self.index_name,
             dimension,
-            fields=self._fields,
+            fields=_fields(self.metadata_fields),
             connection=self._connection,
             storage=self.storage,
             search=self.search,
@@ -318,18 +348,51 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             exact_limit=self.exact_limit,
         )
 
-    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
+    def _of_dimension(self, dimension: int) -> VectorIndex:
         if self._index is None:
-            self._index = self._make_index(len(vector))
-            self.dimension = len(vector)
+            self._index = self._make_index(dimension)
+            self.dimension = dimension
         return self._index
 
-    def _prepared(self, nodes: Sequence[BaseNode]) -> tuple[VectorIndex, list[Any]]:
-        for node in nodes:
-            if not node.embedding:
-                raise DocumentError(f"node {node.node_id!r} has no embedding: embed it first")
-        documents = [to_document(node, node.get_embedding()) for node in nodes]
-        return self._index_for(nodes[0].get_embedding()), documents
+    def _stored(self) -> VectorIndex | None:
+        """The index; None when its dimension is unknown because nothing is stored."""
+        if self._index is None and (found := self._connection.run(self._find_dimension())):
+            return self._of_dimension(found)
+        return self._index
+
+    async def _astored(self) -> VectorIndex | None:
+        if self._index is None and (found := await self._connection.arun(self._find_dimension())):
+            return self._of_dimension(found)
+        return self._index
+
+    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
+        return self._stored() or self._of_dimension(len(vector))
+
+    async def _aindex_for(self, vector: Sequence[float]) -> VectorIndex:
+        return await self._astored() or self._of_dimension(len(vector))
+
+    def _find_dimension(self) -> Plan[int]:
+        """Numbers per vector of the nodes that are stored; 0 when there are none."""
+        schema = IndexSchema(self.index_name, 1, storage=self.storage)
+        if self.search != "exact":
+            try:
+                found = yield from probe(schema)
+                return found.dimension if found else 0
+            except SearchUnavailableError:
+                if self.search == "server":
+                    raise
+        operation = f"find the dimension of index {self.index_name!r}"
+        scan = Scan(operation, scan_pattern(schema.prefix), "hash")
+        while True:
+            page: ScanPage = yield scan
+            if page.keys:
+                asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
+                sizes: list[int] = yield Request(operation, asked)
+                if any(sizes):
+                    return max(sizes) // _FLOAT_BYTES
+            if page.cursor is None:
+                return 0
+            scan = replace(scan, cursor=page.cursor)
 
     def _selection(
         self,
@@ -342,7 +405,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
                 f"delete_nodes needs node_ids or filters; to delete everything use {required}()"
             )
         parts = by_ids(None, node_ids)
-        if (condition := to_condition(filters, self._fields)) is not None:
+        if (condition := to_condition(filters, _fields(self.metadata_fields))) is not None:
             parts.append(condition)
         return And(tuple(parts)) if parts else None
 
@@ -361,8 +424,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         if query.query_embedding is None:
             raise InvalidArgumentError("the query has no embedding: this store compares vectors")
         check_count(query.similarity_top_k, "similarity_top_k")
-        parts = by_ids(query.doc_ids, query.node_ids)
-        if (condition := to_condition(query.filters, self._fields)) is not None:
+        parts = by_ids(query.doc_ids, query.node_ids or None)
+        if (condition := to_condition(query.filters, _fields(self.metadata_fields))) is not None:
             parts.append(condition)
         diverse = None
         if query.mode is VectorStoreQueryMode.MMR:
@@ -384,6 +447,17 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     def __repr_args__(self) -> Any:
         for name, value in super().__repr_args__():
             yield name, mask(value) if name == "url" and value else value
+
+
+def _fields(declared: Mapping[str, FieldType]) -> dict[str, FieldType]:
+    return {SESSION_ID: "tag", **declared, **OWN_FIELDS}
+
+
+def _prepared(nodes: Sequence[BaseNode]) -> list[Document]:
+    for node in nodes:
+        if not node.embedding:
+            raise DocumentError(f"node {node.node_id!r} has no embedding: embed it first")
+    return [to_document(node, node.get_embedding()) for node in nodes]
 
 
 def _result(hits: Sequence[Hit]) -> VectorStoreQueryResult:

@@ -10,6 +10,15 @@ import pytest
 from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 
 from .servers import cluster
+from .vectors import plugin as vector_search
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    vector_search.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(vector_search.SearchReport(config), "vector-search-report")
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import binascii
+import contextlib
+import random
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from valkey_memory import EmbeddedValkey
+from valkey_memory import EmbeddedValkey, _embedded
 from valkey_memory._embedded import _free_port
 from valkey_memory._glide import load
 
 SLOTS = 16384
+COORDINATOR = 20_294
 
 
 def admin(port: int, *command: str) -> Any:
@@ -28,7 +35,7 @@ def admin(port: int, *command: str) -> Any:
 
 
 @contextmanager
-def cluster() -> Iterator[list[int]]:
+def cluster(modules: Sequence[str] = ()) -> Iterator[list[int]]:
     """A three-node cluster without replicas; the ports of its nodes."""
     with ExitStack() as stack:
         nodes = [
@@ -38,7 +45,8 @@ def cluster() -> Iterator[list[int]]:
                         "cluster-enabled": "yes",
                         "cluster-port": str(_free_port()),
                         "cluster-node-timeout": "5000",
-                    }
+                    },
+                    modules=modules,
                 )
             )
             for _ in range(3)
@@ -75,3 +83,52 @@ def command_counts(port: int) -> dict[str, int]:
             name, _, rest = line.removeprefix("cmdstat_").partition(":")
             counts[name] = int(rest.split(",")[0].removeprefix("calls="))
     return counts
+
+
+def _low_port() -> int:
+    """A free port whose neighbour 20,294 above, where valkey-search's coordinator is, is free."""
+    while True:
+        port = random.randint(21_000, 32_000)
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + COORDINATOR))
+            return port
+
+
+@contextmanager
+def search_cluster(modules: Sequence[Path]) -> Iterator[list[int]]:
+    """``cluster()`` with valkey-json and valkey-search, ready to make indexes."""
+    loads = [
+        f"{file} --use-coordinator" if "search" in file.name else str(file) for file in modules
+    ]
+    with mock.patch.object(_embedded, "_free_port", _low_port), cluster(loads) as ports:
+        for port in ports:
+            _wait_for_coordinator(port)
+        yield ports
+
+
+def _wait_for_coordinator(port: int) -> None:
+    """Make and drop an index at a node until it reaches the others.
+
+    In the first moment of a cluster FT.CREATE says that it cannot, after five seconds.
+    """
+    glide = load("glide_sync")
+    errors = (glide.RequestError, glide.TimeoutError)
+    slots = admin(port, "CLUSTER", "SLOTS")
+    first, last = next((one, end) for one, end, node in slots if node[1] == port)
+    name = next(
+        n
+        for n in map(str, range(SLOTS))
+        if first <= binascii.crc_hqx(n.encode(), 0) % SLOTS <= last
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            admin(port, "FT.CREATE", name, "SCHEMA", "a", "TAG")
+            break
+        except errors:
+            if time.monotonic() > deadline:
+                raise
+        finally:
+            with contextlib.suppress(*errors):
+                admin(port, "FT.DROPINDEX", name)

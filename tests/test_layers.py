@@ -65,7 +65,7 @@ def test_a_missing_extra_is_named(face: str, framework: str, extra: str) -> None
 
 @pytest.mark.parametrize("path", [p for name in PACKAGES for p in (ROOT / name).glob("**/*.py")])
 def test_modules_stay_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 520
+    assert len(path.read_text().splitlines()) <= 600
 
 
 PUBLIC = [

@@ -29,8 +29,9 @@ from ._plans import Command
 from ._schema import CONTENT, IndexSchema, identifier
 from ._vectors import Vector, check_vector, from_bytes, from_text, to_text
 
-MAX_DOCUMENT_BYTES = 16_000_000
-"""A document is refused above this: one command would hold the server for long."""
+MAX_DOCUMENT_BYTES = 5_000_000
+"""A document is refused above this: valkey-search leaves what is above 5 MiB out of its results,
+without a word (``search.max-search-result-record-size``)."""
 
 
 @dataclass(frozen=True, slots=True)

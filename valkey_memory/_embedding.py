@@ -32,6 +32,8 @@ _DIMENSIONS = {
     "cohere.embed-multilingual-v3": 1024,
     "cohere.embed-v4": 1536,
 }
+# These have one size, whatever is asked for.
+_FIXED = ("amazon.titan-embed-text-v1", "cohere.embed-english-v3", "cohere.embed-multilingual-v3")
 _SIZE_PARAMETERS = ("dimensions", "output_dimension", "outputEmbeddingLength")
 
 BATCH_SIZE = 64
@@ -43,18 +45,23 @@ CONCURRENCY = 4
 
 def known_dimension(embeddings: Any) -> int | None:
     """Numbers per vector, where the model or its settings tell; None where only a call would."""
+    model = getattr(embeddings, "model_id", None)
+    # Inference profiles put a region before the name: us.cohere.embed-v4:0.
+    name = next((name for name in _DIMENSIONS if name in model), "") if type(model) is str else ""
+    if name not in _FIXED and (size := _chosen_size(embeddings)) is not None:
+        return size
+    return _DIMENSIONS.get(name)
+
+
+def _chosen_size(embeddings: Any) -> int | None:
+    """The size that the model's settings ask for."""
     parameters = getattr(embeddings, "model_kwargs", None) or {}
+    # Titan's multimodal model takes it one level down.
+    nested = parameters.get("embeddingConfig") or {}
     for name in _SIZE_PARAMETERS:
-        for size in (parameters.get(name), getattr(embeddings, name, None)):
+        for size in (parameters.get(name), nested.get(name), getattr(embeddings, name, None)):
             if isinstance(size, int) and not isinstance(size, bool) and size > 0:
                 return size
-    model = getattr(embeddings, "model_id", None)
-    if not isinstance(model, str):
-        return None
-    # Inference profiles put a region before the name: us.cohere.embed-v4:0.
-    for name, size in _DIMENSIONS.items():
-        if name in model:
-            return size
     return None
 
 
@@ -100,20 +107,23 @@ async def aembed_documents(
             return _checked(await embeddings.aembed_documents(batch), batch)
 
     tasks: list[asyncio.Task[list[list[float]]]] = []
+    failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(embed(batch)) for batch in _batches(texts, batch_size)]
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        failure = errors.exceptions[0]
+    if failure is not None:
+        raise failure  # out here, so that its own cause stays
     return [vector for task in tasks for vector in task.result()]
 
 
 def _async_embeds_queries(embeddings: object) -> bool:
     """Whether the async method embeds documents as if they were queries.
 
-    ``langchain_aws.BedrockEmbeddings`` does: one call per text, all at once, and for Cohere with
-    the input type of queries, so that what was stored in async code would not be found again.
-    Its sync method, in a thread, is right; boto3 knows no async anyway.
+    ``langchain_aws.BedrockEmbeddings`` does: one call per text, all at once. In langchain-aws 1.0
+    also for Cohere, with the input type of queries, so that what was stored in async code would
+    not be found again. Its sync method, in a thread, is right; boto3 knows no async anyway.
     """
     return any(
         cls.__name__ == "BedrockEmbeddings" and cls.__module__.startswith("langchain_aws")

@@ -2,14 +2,16 @@
 
 Documents are stored as hashes, just as an index of ``storage="hash"`` stores them. A local copy of
 them is kept fresh by a stream of changes that every writer of this library appends to, in the
-transaction that changes documents: a search reads what is new in it, one round trip, and fetches
-only the documents named there. When the stream no longer reaches back far enough, everything is
-read again. The copy knows each document's expiry, so expired documents drop out by themselves.
+transaction that changes documents (in a cluster: right behind it). A search reads what is new in
+it, one round trip, and fetches only the documents named there. When the stream no longer reaches
+back far enough, everything is read again. The copy knows each document's expiry, so expired
+documents drop out by themselves.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -67,6 +69,7 @@ class LocalCopy:
         np = numpy()
         self.version = None
         self._clock_offset_ms = 0
+        self._next_expiry_ms = math.inf  # no document expires before
         self._rows: list[_Row] = []
         self._position: dict[str, int] = {}
         self._matrix: Matrix = np.zeros((0, self.schema.dimension), dtype=np.float32)
@@ -121,6 +124,8 @@ class LocalCopy:
         bare = Document(document.id, document.content, document.metadata)
         seen = view(bare.metadata, bare.content, self.schema)
         self._rows[position] = _Row(bare, seen, expires_ms)
+        if expires_ms >= 0:
+            self._next_expiry_ms = min(self._next_expiry_ms, expires_ms)
 
     def _remove(self, document_id: str) -> None:
         position = self._position.pop(document_id, None)
@@ -136,9 +141,13 @@ class LocalCopy:
 
     def _drop_expired(self, now_ms: int) -> None:
         server_now = now_ms + self._clock_offset_ms
+        if server_now < self._next_expiry_ms:
+            return
         expired = [row.document.id for row in self._rows if 0 <= row.expires_ms <= server_now]
         for gone in expired:
             self._remove(gone)
+        expiries = (row.expires_ms for row in self._rows if row.expires_ms >= 0)
+        self._next_expiry_ms = min(expiries, default=math.inf)
 
     def nearest(
         self, query: Vector, k: int, condition: Filter | None, now_ms: int, *, embeddings: bool
@@ -234,14 +243,17 @@ def refresh(copy: LocalCopy, now_ms: int) -> Plan[None]:
     schema, operation = copy.schema, f"refresh the copy of index {copy.schema.name!r}"
     stream = changes_key(schema)
     while (version := copy.version) is not None:
-        # The oldest entry tells whether the stream still reaches back to our version.
+        # The oldest entry tells whether the stream still reaches back to our version. From a
+        # stream that was empty nobody can tell, so its first entries have everything read again.
         oldest, entries = yield atomic(
             operation,
             ("XRANGE", stream, "-", "+", "COUNT", "1"),
             ("XRANGE", stream, f"({version}", "+", "COUNT", str(_CHANGES)),
         )
         first = _entry_ids(oldest)
-        if version != _BEGINNING and (not first or version_key(first[0]) > version_key(version)):
+        if version_key(first[0] if first else _BEGINNING) > version_key(version):
+            break
+        if not first and version != _BEGINNING:
             break
         if not entries:
             return

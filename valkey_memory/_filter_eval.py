@@ -30,7 +30,9 @@ def tag_values(value: object, field: str) -> tuple[TagValue, ...]:
     if value is None:
         return ()
     if isinstance(value, (list, tuple, set, frozenset)):
-        return tuple(dict.fromkeys(check_tag(item, field) for item in value))
+        checked = (check_tag(item, field) for item in value)
+        # True and 1 are equal and have the same hash, but are not the same tag.
+        return tuple({(isinstance(tag, bool), tag): tag for tag in checked}.values())
     return (check_tag(value, field),)
 
 

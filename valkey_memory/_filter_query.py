@@ -105,6 +105,11 @@ def compile_filter(condition: Filter | None) -> str:
         FilterError: The string would be longer than the server takes.
     """
     query = MATCH_ALL if condition is None else _compile(condition)
+    if condition is not None and _has_text(condition):
+        # A KNN query of valkey-search 1.2.1 on HNSW takes every text condition for satisfied when
+        # there is neither an "or" nor a "not" anywhere: @content:word @user_id:{alice} finds all
+        # that alice has. An "or" that adds nothing has the text looked at.
+        query = f"({query} | {MATCH_NONE})"
     terms = query.count("@") + query.count(SEPARATOR)
     if len(query) > MAX_QUERY_BYTES or terms > MAX_QUERY_TERMS:
         raise FilterError(
@@ -112,6 +117,14 @@ def compile_filter(condition: Filter | None) -> str:
             f"of {MAX_QUERY_BYTES} and {MAX_QUERY_TERMS} allowed. Split long lists of values"
         )
     return query
+
+
+def _has_text(condition: Filter) -> bool:
+    if isinstance(condition, (And, Or)):
+        return any(map(_has_text, condition.operands))
+    if isinstance(condition, Not):
+        return _has_text(condition.operand)
+    return isinstance(condition, TextHas)
 
 
 def _number(value: float | None, infinity: str, *, exclusive: bool) -> str:

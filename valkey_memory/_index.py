@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -26,12 +27,13 @@ from ._errors import (
     ValkeyMemoryError,
 )
 from ._filter_query import compile_filter
-from ._filters import Filter
+from ._filters import Exists, Filter
 from ._keys import sidecar
 from ._plans import AskCluster, Command, Pause, Plan, Request, atomic
 from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, parse_info
 from ._vectors import Vector, similarity
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called after each batch with how many documents are written, and of how many."""
 
@@ -173,15 +175,36 @@ def changes_key(schema: IndexSchema) -> str:
     return sidecar(schema.name, "changes")
 
 
-def log_change(schema: IndexSchema, ids: Sequence[str], cluster: bool) -> tuple[Command, ...]:
-    """The command that notes a change of ``ids``, in the transaction that makes it.
-
-    Only hash documents of a standalone server: exact search reads no others.
-    """
-    if schema.storage != "hash" or cluster:
+def log_change(schema: IndexSchema, ids: Sequence[str]) -> tuple[Command, ...]:
+    """The command that notes a change of ``ids``; none for JSON, which exact search never reads."""
+    if schema.storage != "hash":
         return ()
     trim = ("MAXLEN", "~", str(_CHANGES_KEPT))
     return (("XADD", changes_key(schema), *trim, "*", "ids", orjson.dumps(list(ids))),)
+
+
+def _logged(plan: Plan[T], schema: IndexSchema, ids: Sequence[str], cluster: bool) -> Plan[T]:
+    """Run ``plan``, which changes ``ids``; in a cluster, note it behind it in one round trip more.
+
+    A standalone server notes each change in the transaction that makes it. In a cluster the stream
+    is in another slot than most documents. Ids that did not change after all do no harm in it.
+    """
+    notes = tuple(
+        command
+        for start in range(0, len(ids) if cluster else 0, _READ_DOCUMENTS)
+        for command in log_change(schema, ids[start : start + _READ_DOCUMENTS])
+    )
+    note = atomic(f"note changes of index {schema.name!r}", *notes)
+    try:
+        result = yield from plan
+    except Exception:
+        if notes:
+            with contextlib.suppress(ValkeyMemoryError):  # the first error is the one to raise
+                yield note
+        raise
+    if notes:
+        yield note
+    return result
 
 
 def upsert(
@@ -193,17 +216,20 @@ def upsert(
         BulkWriteError: One failed; says which documents were written.
     """
     cluster = yield AskCluster(f"write to index {schema.name!r}")
+    ids = [document.id for document in documents]
+    yield from _logged(_upsert(documents, schema, progress, cluster), schema, ids, cluster)
+
+
+def _upsert(
+    documents: Sequence[Prepared], schema: IndexSchema, progress: Progress | None, cluster: bool
+) -> Plan[None]:
     written: list[str] = []
     pending = list(batches(documents, schema, cluster))
     for number, batch in enumerate(pending):
         ids = [document.id for document in batch]
-        commands = [command for document in batch for command in document.commands]
+        operation = f"write {len(batch)} documents to index {schema.name!r}"
         try:
-            yield Request(
-                f"write {len(batch)} documents to index {schema.name!r}",
-                (*commands, *log_change(schema, ids, cluster)),
-                atomic=True,
-            )
+            yield from _apply(operation, batch, schema, cluster)
         except ValkeyMemoryError as error:
             remaining = [document.id for later in pending[number + 1 :] for document in later]
             raise BulkWriteError(
@@ -218,20 +244,38 @@ def upsert(
             progress(len(written), len(documents))
 
 
+def _apply(
+    operation: str, batch: Sequence[Prepared], schema: IndexSchema, cluster: bool
+) -> Plan[None]:
+    """Send what was prepared: in one transaction, or command by command in a cluster.
+
+    There, valkey-search 1.2.1 leaves what came in a transaction out of searches that another shard
+    coordinates, for as long as nothing else is written in one. And a batch that is no transaction
+    hangs a server of 9.0.0 to 9.1.1.
+    """
+    commands = [command for document in batch for command in document.commands]
+    if cluster:
+        for command in commands:
+            yield Request(operation, (command,))
+        return
+    changed = log_change(schema, [document.id for document in batch])
+    yield Request(operation, (*commands, *changed), atomic=True)
+
+
 def delete_ids(ids: Sequence[str], schema: IndexSchema) -> Plan[int]:
     """Delete documents by id; how many there were."""
     cluster = yield AskCluster(f"delete from index {schema.name!r}")
+    return (yield from _logged(_delete_ids(ids, schema, cluster), schema, ids, cluster))
+
+
+def _delete_ids(ids: Sequence[str], schema: IndexSchema, cluster: bool) -> Plan[int]:
     prepared = [Prepared(one, (("UNLINK", document_key(schema, one)),), len(one)) for one in ids]
     deleted = 0
     for batch in batches(prepared, schema, cluster):
         keys = [document_key(schema, document.id) for document in batch]
-        replies = yield Request(
-            f"delete {len(keys)} documents of index {schema.name!r}",
-            (
-                ("UNLINK", *keys),
-                *log_change(schema, [document.id for document in batch], cluster),
-            ),
-            atomic=True,
+        changed = () if cluster else log_change(schema, [document.id for document in batch])
+        replies = yield atomic(
+            f"delete {len(keys)} documents of index {schema.name!r}", ("UNLINK", *keys), *changed
         )
         deleted += replies[0]
     return deleted
@@ -240,16 +284,16 @@ def delete_ids(ids: Sequence[str], schema: IndexSchema) -> Plan[int]:
 def touch(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[None]:
     """Restart the TTL of documents."""
     cluster = yield AskCluster(f"refresh documents of index {schema.name!r}")
+    yield from _logged(_touch(ids, schema, ttl_ms, cluster), schema, ids, cluster)
+
+
+def _touch(ids: Sequence[str], schema: IndexSchema, ttl_ms: int, cluster: bool) -> Plan[None]:
     expiry = str(ttl_ms)
     prepared = [
         Prepared(one, (("PEXPIRE", document_key(schema, one), expiry),), len(one)) for one in ids
     ]
     for batch in batches(prepared, schema, cluster):
-        commands = [command for document in batch for command in document.commands]
-        changed = log_change(schema, [document.id for document in batch], cluster)
-        yield Request(
-            f"refresh documents of index {schema.name!r}", (*commands, *changed), atomic=True
-        )
+        yield from _apply(f"refresh documents of index {schema.name!r}", batch, schema, cluster)
 
 
 # Reading
@@ -322,6 +366,10 @@ def page(
 ) -> Plan[list[Document]]:
     """Documents that satisfy ``condition``, without regard to vectors."""
     parts = returned(schema, embeddings=embeddings)
+    if order_by is not None:
+        # SORTBY puts documents without the field last; they have no place in such an order.
+        present = Exists(order_by)
+        condition = present if condition is None else present & condition
     order = ("SORTBY", order_by, "DESC" if descending else "ASC") if order_by else ()
     replies = yield atomic(
         f"list documents of index {schema.name!r}",
@@ -365,14 +413,20 @@ def count(condition: Filter | None, schema: IndexSchema) -> Plan[int]:
 def delete_matching(condition: Filter | None, schema: IndexSchema) -> Plan[int]:
     """Delete every document that satisfies ``condition``, however many; how many there were.
 
-    In a cluster the index may still show what was just deleted: what a page shows twice is not
-    counted twice, and the walk goes on behind it.
+    In a cluster the index may still show what was just deleted. The walk passes over that, and
+    begins again as long as it found something on the way, because pages move up meanwhile.
     """
-    deleted, offset = 0, 0
+    gone: set[str] = set()
+    deleted, offset, found = 0, 0, False
     while True:
         ids = yield from matching_ids(condition, offset, _PAGE, schema)
-        if not ids:
+        if fresh := [one for one in ids if one not in gone]:
+            deleted += yield from delete_ids(fresh, schema)
+            gone.update(fresh)
+            found = True
+        elif ids:
+            offset += len(ids)
+        elif offset and found:
+            offset, found = 0, False
+        else:
             return deleted
-        gone = yield from delete_ids(ids, schema)
-        deleted += gone
-        offset += len(ids) - gone

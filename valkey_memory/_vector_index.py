@@ -73,7 +73,7 @@ class VectorIndex:
         ef_construction: HNSW: effort of an insert.
         ef_runtime: HNSW: effort of a search; raise it for filters that few documents pass.
         ttl: Seconds (or a timedelta) until a document expires after it was written. Default: never,
-            and a TTL that a document has is kept.
+            and a TTL that a document has is kept (in a hash; JSON.SET ends a JSON document's).
         refresh_ttl_on_read: A search restarts the TTL of what it finds, in a second round trip.
         exact_limit: Documents that exact search accepts, 20,000 by default.
 
@@ -200,7 +200,8 @@ class VectorIndex:
         """Write documents, replacing those with the same ids.
 
         All are checked before the first is sent. They go in transactions of up to 200 documents or
-        about 1 MB (in a cluster: of one slot), one round trip each.
+        about 1 MB, one round trip each. In a cluster they go command by command, because
+        valkey-search does not search there what came in a transaction.
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.

@@ -7,6 +7,7 @@ are what the stores hand out; higher is closer.
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -23,6 +24,8 @@ Matrix: TypeAlias = "NDArray[np.float32]"
 
 Metric: TypeAlias = Literal["cosine", "l2", "ip"]
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "ip")
+
+_BLOCK = 1_024
 
 
 def numpy() -> Any:
@@ -48,9 +51,11 @@ def check_vector(values: Sequence[float], dimension: int, where: str) -> Vector:
     """
     np = numpy()
     try:
-        with np.errstate(over="ignore"):
-            vector: Vector = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        vector = _packed(values)
+        if vector is None:
+            with np.errstate(over="ignore"):
+                vector = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DocumentError(f"{where} is no vector: {error}") from error
     if vector.ndim != 1 or vector.shape[0] != dimension:
         shape = "x".join(map(str, vector.shape))
@@ -61,6 +66,16 @@ def check_vector(values: Sequence[float], dimension: int, where: str) -> Vector:
             f"{where} has {values[position]!r} at {position}: every number must be finite"
         )
     return vector
+
+
+def _packed(values: Sequence[float]) -> Vector | None:
+    """A list of numbers as float32, in less than half of NumPy's time; None for anything else."""
+    if type(values) is not list:
+        return None
+    try:
+        return from_bytes(struct.pack(f"<{len(values)}f", *values))
+    except (struct.error, OverflowError):
+        return None
 
 
 def to_text(vector: Vector) -> str:
@@ -93,16 +108,21 @@ def similarity(distance: float, metric: Metric) -> float:
 def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> Vector:
     """valkey-search's distance of each row of ``matrix``. ``norms`` are the rows' lengths."""
     np = numpy()
-    products: Vector = matrix @ query
     result: Vector
+    if metric == "l2":
+        # Not by products: the small difference of large numbers would be noise in float32.
+        result = np.empty(len(matrix), dtype=np.float32)
+        for start in range(0, len(matrix), _BLOCK):
+            apart = matrix[start : start + _BLOCK] - query
+            result[start : start + _BLOCK] = np.einsum("ij,ij->i", apart, apart)
+        return result
+    products: Vector = matrix @ query
     if metric == "ip":
         result = 1 - products
-    elif metric == "cosine":
+    else:
         lengths = norms * np.linalg.norm(query)
         # As on the server: a zero vector is at distance 1 from everything.
         result = 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    else:
-        result = np.maximum(norms * norms - 2 * products + query @ query, 0)
     return result
 
 

@@ -1,0 +1,60 @@
+"""The three ways a vector store can work, and the stores that the tests make on them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_valkey_glide import ValkeyVectorStore
+from valkey_memory import ValkeyConnection, VectorIndex
+from valkey_memory._index import changes_key
+from valkey_memory._plans import Plan, Request
+
+
+@dataclass
+class Backend:
+    """Makes stores of one kind, and drops their indexes and documents at the end."""
+
+    name: str
+    connection: ValkeyConnection
+    stores: list[ValkeyVectorStore] = field(default_factory=list)
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of the constructor for an index of its own."""
+        kind: dict[str, Any] = {"search": "exact"}
+        if self.name != "exact":
+            kind = {"search": "server", "storage": self.name}
+        return {"connection": self.connection, "index_name": f"test-{uuid.uuid4().hex}"} | kind
+
+    def store(self, embedding: Embeddings, **options: Any) -> ValkeyVectorStore:
+        return self.keep(ValkeyVectorStore(embedding, **(self.options() | options)))
+
+    def keep(self, store: ValkeyVectorStore) -> ValkeyVectorStore:
+        """Have ``store`` cleaned up too."""
+        self.stores.append(store)
+        return store
+
+    def clean(self) -> None:
+        for store in self.stores:
+            if store._index is not None:
+                store._index.drop(delete_documents=True)
+                self.connection.run(_forget_changes(store._index))
+
+
+def _forget_changes(index: VectorIndex) -> Plan[None]:
+    """Delete the stream of changes, which outlives its index."""
+    yield Request("clean up", (("DEL", changes_key(index._server_schema)),))
+
+
+@contextmanager
+def opened(name: str, connection: ValkeyConnection) -> Iterator[Backend]:
+    backend = Backend(name, connection)
+    try:
+        yield backend
+    finally:
+        backend.clean()

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import llama_index.core
+import pytest
+from llama_index.core import set_global_tokenizer
+
+from llama_index_valkey_glide import ValkeyVectorStore
+from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory._plans import Request
+
+from .embedding import BagOfWords
+
+HERE = Path(__file__).parent
+MODULE_FOLDERS = ("/usr/local/lib/valkey/modules", "/usr/lib/valkey/modules")
+
+BACKENDS: dict[str, dict[str, Any]] = {
+    "json": {"search": "server", "storage": "json"},
+    "hash": {"search": "server", "storage": "hash"},
+    "exact": {"search": "exact"},
+}
+
+
+# Servers
+
+
+def _module(folder: Path, name: str) -> Path | None:
+    found = (folder / f"{prefix}{name}.so" for prefix in ("", "lib"))
+    return next((path for path in found if path.is_file()), None)
+
+
+def find_search_server() -> AbstractContextManager[Any] | None:
+    """What gives a server with valkey-search and valkey-json, as something with ``url``; or None.
+
+    ``VALKEY_TEST_URL``, or else an embedded server with the first modules that are there.
+    """
+    if url := os.environ.get("VALKEY_TEST_URL"):
+        return nullcontext(_Running(url))
+    for folder in filter(None, (os.environ.get("VALKEY_MODULES_DIR"), *MODULE_FOLDERS)):
+        modules = [_module(Path(folder), name) for name in ("json", "search")]
+        if all(modules):
+            return EmbeddedValkey(modules=[module for module in modules if module])
+    return None
+
+
+class _Running:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a search server, only exact search can be tested."""
+    if find_search_server() is not None:
+        return
+    needing = [item for item in items if HERE in item.path.parents and _needs_search(item)]
+    if needing:
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+
+def _needs_search(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    backend = callspec.params.get("backend") if callspec else None
+    return backend in ("json", "hash") or "search_url" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def search_url() -> Iterator[str]:
+    found = find_search_server()
+    assert found is not None
+    with found as running:
+        yield running.url
+
+
+@pytest.fixture(scope="session")
+def _connections() -> Iterator[dict[str, ValkeyConnection]]:
+    connections: dict[str, ValkeyConnection] = {}
+    yield connections
+    for connection in connections.values():
+        connection.close()
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> str:
+    """How nodes are stored and searched."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest, backend: str) -> str:
+    """The server of the backend: exact search is tested on one that has no modules."""
+    url: str = request.getfixturevalue("url" if backend == "exact" else "search_url")
+    return url
+
+
+@pytest.fixture
+def connection(server_url: str, _connections: dict[str, ValkeyConnection]) -> ValkeyConnection:
+    """A connection to the server of the backend."""
+    if server_url not in _connections:
+        _connections[server_url] = ValkeyConnection.from_url(server_url)
+    return _connections[server_url]
+
+
+# Stores
+
+
+def send(connection: ValkeyConnection, *words: str | bytes) -> Any:
+    """One command, for tests that look behind the library."""
+
+    def plan() -> Any:
+        (reply,) = yield Request("test", (words,))
+        return reply
+
+    return connection.run(plan())
+
+
+def _sweep(connection: ValkeyConnection, name: str) -> None:
+    cursor: bytes = b"0"
+    while True:
+        cursor, keys = send(connection, "SCAN", cursor, "MATCH", f"*{name}*", "COUNT", "10000")
+        if keys:
+            send(connection, "UNLINK", *keys)
+        if cursor == b"0":
+            return
+
+
+MakeStore = Callable[..., ValkeyVectorStore]
+
+
+@pytest.fixture
+def index_name() -> str:
+    """A name of this test's own."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def make_store(backend: str, connection: ValkeyConnection, index_name: str) -> Iterator[MakeStore]:
+    """Makes stores of the backend, all on one index unless told otherwise. Sweeps up behind them
+    and behind whatever else has the index's name in its keys."""
+    made: list[ValkeyVectorStore] = []
+
+    def make(**options: Any) -> ValkeyVectorStore:
+        options = {"index_name": index_name} | BACKENDS[backend] | options
+        if "url" not in options:
+            options.setdefault("connection", connection)
+        made.append(ValkeyVectorStore(**options))
+        return made[-1]
+
+    yield make
+    used: dict[str, ValkeyVectorStore] = {}
+    for store in made:
+        if store.dimension is not None:
+            used.setdefault(store.index_name, store)
+    for store in used.values():
+        store.index.drop()
+    _sweep(connection, index_name)
+
+
+class Side:
+    """Calls a store's methods in their sync form, or in their async form, each in its own loop."""
+
+    def __init__(self, store: ValkeyVectorStore, *, is_async: bool) -> None:
+        self.store = store
+        self.is_async = is_async
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.is_async:
+            return getattr(self.store, name)
+        method = getattr(self.store, "async_add" if name == "add" else f"a{name}")
+        return lambda *args, **kwargs: asyncio.run(method(*args, **kwargs))
+
+
+@pytest.fixture(params=["sync", "async"])
+def is_async(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "async")
+
+
+@pytest.fixture
+def make_side(make_store: MakeStore, is_async: bool) -> Callable[..., Side]:
+    """``make_store``, seen through the sync and the async form of its methods."""
+
+    def make(**options: Any) -> Side:
+        return Side(make_store(**options), is_async=is_async)
+
+    return make
+
+
+# LlamaIndex
+
+
+@pytest.fixture
+def embed_model() -> BagOfWords:
+    return BagOfWords()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def words_as_tokens() -> Iterator[None]:
+    """LlamaIndex counts words, with no vocabulary to load or download."""
+    before = llama_index.core.global_tokenizer
+    set_global_tokenizer(str.split)
+    yield
+    llama_index.core.global_tokenizer = before
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left_behind() -> Iterator[None]:
+    """LlamaIndex's sync wrappers make a loop where none is set, and leave it open and set."""
+    asyncio.set_event_loop(None)
+    yield
+    asyncio.set_event_loop(None)

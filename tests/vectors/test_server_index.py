@@ -1,0 +1,350 @@
+"""What only an index on a search server has: shape, creation, modules, commands, clusters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory import _index as plans
+from valkey_memory._errors import IndexMismatchError, SearchUnavailableError
+from valkey_memory._plans import Plan
+from valkey_memory._schema import IndexSchema
+from valkey_memory._vector_index import VectorIndex
+
+from ..conftest import Face
+from ..servers import search_cluster
+from .conftest import BACKENDS, FIELDS, INDEX
+from .documents import QUERY, doc, ids
+from .recorder import RECORDINGS
+from .search_server import SearchSource, send
+
+server_backends = pytest.mark.parametrize(
+    "backend", [name for name in BACKENDS if name != "exact"], indirect=True
+)
+sync_only = pytest.mark.parametrize("face", ["sync"], indirect=True)
+
+
+# Attaching to what is there
+
+
+MISMATCHES: dict[str, tuple[dict[str, Any], str]] = {
+    "dimension": ({"dimension": 5}, "its dimension is 4, not 5"),
+    "metric": ({"metric": "l2"}, "its metric is cosine, not l2"),
+    "algorithm": ({"algorithm": "flat"}, "its algorithm is hnsw, not flat"),
+    "storage": ({"storage": "hash"}, "its storage is json, not hash"),
+    "missing": ({"fields": {**FIELDS, "tenant": "tag"}}, "it lacks the tag field tenant"),
+    "type": ({"fields": {"user_id": "text"}}, "its field user_id is tag, not text"),
+    "several": (
+        {"dimension": 8, "metric": "ip", "fields": {}},
+        "its dimension is 4, not 8; its metric is cosine, not ip",
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", ["json"], indirect=True)
+@pytest.mark.parametrize(("options", "message"), MISMATCHES.values(), ids=list(MISMATCHES))
+def test_an_index_of_another_shape_is_refused(
+    make_index: Any, options: dict[str, Any], message: str
+) -> None:
+    first = make_index()
+    first.upsert([doc(1)])
+    other = make_index(**options)
+    with pytest.raises(IndexMismatchError) as caught:
+        other.count()
+    assert str(caught.value) == (
+        f"index '{INDEX}' exists, but {message}. Use another index_name, declare what is there, "
+        "or drop the index (its documents can stay) to make it anew"
+    )
+    assert first.count() == 1
+
+
+@server_backends
+def test_fewer_fields_and_other_effort_fit(make_index: Any) -> None:
+    make_index().upsert([doc(1, user_id="alice")])
+    other = make_index(fields={"user_id": "tag"}, ef_runtime=10, m=8, ef_construction=50)
+    assert other.count({"user_id": "alice"}) == 1
+
+
+def _foreign(*schema: str, prefix: str = f"{INDEX}:") -> tuple[str, ...]:
+    return ("FT.CREATE", INDEX, "ON", "HASH", "PREFIX", "1", prefix, "SCHEMA", *schema)
+
+
+VECTOR = ("VECTOR", "FLAT", "6", "TYPE", "FLOAT32", "DIM", "4", "DISTANCE_METRIC", "COSINE")
+FOREIGN: dict[str, tuple[tuple[str, ...], str]] = {
+    "no vector": (_foreign("a", "TAG"), "it has no vector field _embedding"),
+    "other vector": (_foreign("v", *VECTOR), "it has no vector field _embedding"),
+    "other prefix": (
+        _foreign("_embedding", *VECTOR, prefix="else:"),
+        f"it indexes else:, not {INDEX}:",
+    ),
+    "no own tag": (_foreign("_embedding", *VECTOR), "it lacks the tag field _has"),
+}
+
+
+@pytest.mark.parametrize("backend", ["hash"], indirect=True)
+@sync_only
+@pytest.mark.parametrize(("command", "message"), FOREIGN.values(), ids=list(FOREIGN))
+def test_somebody_elses_index_is_refused(
+    index: Any, vector_connection: ValkeyConnection, command: tuple[str, ...], message: str
+) -> None:
+    send(vector_connection, *command)
+    with pytest.raises(IndexMismatchError, match=message):
+        index.upsert([doc(1)])
+    assert send(vector_connection, "EXISTS", f"{INDEX}:d1") == 0
+
+
+@pytest.mark.parametrize("backend", ["hash"], indirect=True)
+def test_the_second_of_two_creators_attaches(vector_connection: ValkeyConnection) -> None:
+    """The plans of two creators, taken in turn so that both find no index."""
+    schema = IndexSchema(INDEX, 4, storage="hash")
+    one, other = plans.ensure(schema), plans.ensure(schema)
+    execute = vector_connection._execute
+    creations = [plan.send(execute(next(plan))) for plan in (one, other)]
+    replies = [execute(creation) for creation in creations]
+    assert replies[0] == ["OK"]
+    assert "already exists" in str(replies[1][0])
+    found = [
+        _finish(plan, reply, execute) for plan, reply in zip((one, other), replies, strict=True)
+    ]
+    assert found[0].dimension == found[1].dimension == 4
+
+
+def _finish(plan: Plan[Any], reply: Any, execute: Callable[[Any], Any]) -> Any:
+    try:
+        while True:
+            reply = execute(plan.send(reply))
+    except StopIteration as done:
+        return done.value
+
+
+@pytest.mark.real_search
+@server_backends
+@sync_only
+def test_many_threads_create_at_once(make_index: Any) -> None:
+    barrier = threading.Barrier(8)
+    failures: list[BaseException] = []
+
+    def create(number: int) -> None:
+        index = make_index()
+        barrier.wait()
+        try:
+            index.upsert([doc(number)])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert make_index().count() == 8
+
+
+@pytest.mark.real_search
+@server_backends
+def test_a_new_index_takes_in_documents_that_are_there(
+    make_index: Any, vector_connection: ValkeyConnection
+) -> None:
+    make_index().upsert([doc(number) for number in range(300)])
+    send(vector_connection, "FT.DROPINDEX", INDEX)
+    index = make_index()
+    assert index.wait_until_ready(30) is True
+    assert index.info().documents == index.count() == 300
+
+
+# Which commands
+
+
+@server_backends
+def test_effort_of_a_search(make_index: Any, backend: str) -> None:
+    index = make_index(ef_runtime=20)
+    index.upsert([doc(number) for number in range(30)])
+    assert ids(index.search(QUERY, 3, ef_runtime=500)) == ids(index.search(QUERY, 3))
+    assert len(index.search(QUERY, 30)) == 30
+
+
+def _recorded_commands() -> Iterator[tuple[Path, list[str]]]:
+    for path in sorted(RECORDINGS.rglob("*.jsonl")):
+        for line in path.read_text("utf-8").splitlines():
+            for command in json.loads(line).get("commands", ()):
+                yield path, command
+
+
+def test_every_search_says_how_many_and_what() -> None:
+    searches = [(path, c) for path, c in _recorded_commands() if c[0] == "FT.SEARCH"]
+    assert len(searches) > 500
+    for path, command in searches:
+        assert "LIMIT" in command, (path, command)
+        assert ("RETURN" in command) != ("NOCONTENT" in command), (path, command)
+        assert command[-2:] == ["DIALECT", "2"], (path, command)
+        assert len(command[2].encode()) <= 10_240
+
+
+def test_no_search_returns_vectors_unasked() -> None:
+    asking = {
+        path.stem.partition("[")[0]
+        for path, command in _recorded_commands()
+        if command[0] == "FT.SEARCH" and ("_embedding" in command or "$.embedding" in command)
+    }
+    assert asking == {
+        "test_embeddings_come_back_equal_as_float32",
+        "test_metadata_keys_overwrite_nothing",
+        # MMR compares the vectors.
+        "test_an_empty_index",
+        "test_diverse_search_is_maximal_marginal_relevance",
+        "test_filters_apply_to_every_read",
+        "test_variety_prefers_what_is_unlike",
+    }
+
+
+def test_the_library_never_sends_keys() -> None:
+    names = {str(command[0]) for _, command in _recorded_commands()}
+    assert names.isdisjoint({"KEYS", "FT._LIST", "MODULE", "FLUSHALL", "FLUSHDB"})
+    assert {"FT.INFO", "FT.CREATE", "FT.SEARCH", "JSON.SET", "HSET"} <= names
+
+
+# Which search
+
+
+def _log_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "valkey_memory"]
+
+
+@pytest.mark.parametrize("backend", ["json", "hash"], indirect=True)
+def test_auto_takes_the_server_if_it_can(make_index: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "valkey_memory")
+    index = make_index(search="auto")
+    assert index.create() == "server"
+    index.upsert([doc(1)])
+    assert ids(index.search(QUERY)) == ["d1"]
+    assert _log_lines(caplog) == [f"index '{INDEX}': search on the server (valkey-search)"]
+
+
+@pytest.mark.parametrize("backend", ["exact"], indirect=True)
+@pytest.mark.parametrize("storage", ["json", "hash"])
+def test_auto_compares_in_the_client_on_a_plain_server(
+    make_index: Any, storage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "valkey_memory")
+    index = make_index(search="auto", storage=storage)
+    assert index.create() == "exact"
+    index.upsert([doc(1)])
+    assert ids(index.search(QUERY)) == ["d1"]
+    (line,) = _log_lines(caplog)
+    assert line.startswith(
+        f"index '{INDEX}': exact search in the client, because the server has no FT.INFO"
+    )
+
+
+@pytest.mark.parametrize("backend", ["exact"], indirect=True)
+@pytest.mark.parametrize("storage", ["json", "hash"])
+def test_a_server_without_search_is_an_error_with_a_way_out(make_index: Any, storage: str) -> None:
+    index = make_index(search="server", storage=storage)
+    for call in (index.create, lambda: index.search(QUERY), lambda: index.upsert([doc(1)])):
+        with pytest.raises(SearchUnavailableError) as caught:
+            call()
+        assert "load valkey-search" in str(caught.value)
+        assert "valkey/valkey-bundle" in str(caught.value)
+        assert 'use search="exact"' in str(caught.value)
+    assert index.store.mode is None
+
+
+@pytest.fixture(scope="module")
+def search_without_json(search_source: SearchSource) -> Iterator[ValkeyConnection]:
+    with (
+        EmbeddedValkey(modules=search_source.modules[1:]) as server,
+        ValkeyConnection.from_url(server.url) as connection,
+    ):
+        yield connection
+
+
+@pytest.mark.real_search(modules=True)
+def test_json_documents_without_valkey_json(
+    search_without_json: ValkeyConnection, face: str
+) -> None:
+    def make(**options: Any) -> Any:
+        index = VectorIndex("nojson", 4, connection=search_without_json, **options)
+        return Face(index, is_async=face == "async")
+
+    with pytest.raises(SearchUnavailableError) as caught:
+        make(search="server", storage="json").upsert([doc(1)])
+    assert "the server has no JSON.GET: load valkey-json" in str(caught.value)
+    assert 'use storage="hash"' in str(caught.value)
+    assert make(search="server", storage="hash").create() == "server"
+    assert make(search="auto", storage="json").create() == "exact"
+
+
+# Cluster
+
+
+@pytest.fixture(scope="module")
+def cluster_with_search(search_source: SearchSource) -> Iterator[ValkeyConnection]:
+    with (
+        search_cluster(search_source.modules) as ports,
+        ValkeyConnection.from_url(
+            f"valkey://127.0.0.1:{ports[0]}", request_timeout=30
+        ) as connection,
+    ):
+        yield connection
+
+
+def eventually(found: Callable[[], Any], expected: Any) -> None:
+    """Poll until ``found()`` is ``expected``; pytest's timeout ends what never is."""
+    for _ in range(200):
+        if found() == expected:
+            return
+        threading.Event().wait(0.02)
+    assert found() == expected
+
+
+@pytest.mark.real_search(modules=True)
+@server_backends
+def test_search_in_a_cluster_sees_every_shard(
+    cluster_with_search: ValkeyConnection, backend: str, face: str
+) -> None:
+    options = BACKENDS[backend] | {"fields": FIELDS, "connection": cluster_with_search}
+    index = Face(VectorIndex(f"c-{backend}-{face}", 4, **options), is_async=face == "async")
+    documents = [doc(n, user_id="alice" if n % 3 else "bob", year=n) for n in range(60)]
+    steps: list[int] = []
+    index.upsert(documents, progress=lambda done, _: steps.append(done))
+    assert steps[-1] == 60
+    # A write is acknowledged before the index of its shard has it.
+    eventually(index.count, 60)
+    slots = {plans.slot(f"c-{backend}-{face}:{one.id}") * 3 // plans._SLOTS for one in documents}
+    assert slots == {0, 1, 2}
+    assert sorted(ids(index.search(QUERY, 100))) == sorted(one.id for one in documents)
+    near = index.search(QUERY, 5, filter={"user_id": "bob"})
+    assert len(near) == 5
+    assert [hit.score for hit in near] == sorted((hit.score for hit in near), reverse=True)
+    assert ids(index.page(order_by="year", limit=4, offset=1)) == ["d1", "d2", "d3", "d4"]
+    assert ids(index.get(["d7", "d59", "d0"])) == ["d7", "d59", "d0"]
+    assert index.delete_where({"user_id": "bob"}) == 20
+    eventually(index.count, 40)
+    assert index.delete(["d1", "d2", "d0"]) == 2
+    eventually(lambda: len(index.search(QUERY, 100)), 38)
+    assert index.drop(delete_documents=True) is True
+    again = Face(VectorIndex(f"c-{backend}-{face}", 4, **options), is_async=face == "async")
+    assert again.wait_until_ready() is True
+    assert (again.count(), again.get(["d4", "d5"])) == (0, [])
+
+
+@pytest.mark.real_search(modules=True)
+@pytest.mark.parametrize("page", [7, 1_000])
+def test_delete_where_leaves_nothing_in_a_cluster(
+    cluster_with_search: ValkeyConnection, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """The index still shows for a moment what is gone; that must not hide what is not."""
+    monkeypatch.setattr(plans, "_PAGE", page)
+    index = VectorIndex(f"del-{page}", 4, storage="hash", connection=cluster_with_search)
+    index.upsert([doc(number) for number in range(100)])
+    eventually(index.count, 100)
+    assert index.delete_where(None) == 100
+    assert index.get([f"d{number}" for number in range(100)]) == []
