@@ -239,7 +239,7 @@ class LlamaIndexCodec:
             ) from None
 
     def _encode(self, message: ChatMessage) -> Element:
-        role = message.role
+        role = MessageRole(message.role)  # pydantic does not check what is assigned
         element: Element = {"role": _NEUTRAL_ROLES.get(role, role.value)}
         li: dict[str, Any] = {}
         if role in _NEUTRAL_ROLES:

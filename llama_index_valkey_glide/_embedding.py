@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
@@ -16,6 +18,7 @@ from valkey_memory._embedding import (
     embed_documents,
     known_dimension,
 )
+from valkey_memory._store import check_count
 
 _METHODS = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
 
@@ -42,6 +45,9 @@ class LangChainEmbedding(BaseEmbedding):
 
     _embeddings: Embeddings = PrivateAttr()
     _concurrency: int = PrivateAttr()
+    _limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = PrivateAttr(
+        default_factory=WeakKeyDictionary
+    )
 
     def __init__(
         self,
@@ -51,6 +57,9 @@ class LangChainEmbedding(BaseEmbedding):
         embedding_concurrency: int = CONCURRENCY,
         model_name: str | None = None,
     ) -> None:
+        if isinstance(embeddings, type):
+            raise InvalidArgumentError("type is no LangChain Embeddings: pass an object of it")
+        check_count(embedding_concurrency, "embedding_concurrency")
         missing = [name for name in _METHODS if not callable(getattr(embeddings, name, None))]
         if missing:
             raise InvalidArgumentError(
@@ -87,9 +96,13 @@ class LangChainEmbedding(BaseEmbedding):
         return embed_documents(self._embeddings, texts, self.embed_batch_size)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await aembed_documents(
-            self._embeddings, texts, self.embed_batch_size, self._concurrency
-        )
+        # BaseEmbedding starts all batches at once; this bounds them over the whole model.
+        loop = asyncio.get_running_loop()
+        limit = self._limits.setdefault(loop, asyncio.Semaphore(self._concurrency))
+        async with limit:
+            return await aembed_documents(
+                self._embeddings, texts, self.embed_batch_size, concurrency=1
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (

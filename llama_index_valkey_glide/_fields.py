@@ -37,7 +37,7 @@ class ChatStoreFields(BaseModel):
     refresh_ttl_on_read: bool = Field(default=False, description="Reading restarts the TTL.")
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
 
-    _connection: ValkeyConnection | None = PrivateAttr(default=None)
+    _connection: ValkeyConnection = PrivateAttr()
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ChatStoreFields(BaseModel):
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
         # Wrong options fail here, before pydantic makes other values of them.
-        ConversationStore(
+        store = ConversationStore(
             LlamaIndexCodec(),
             url=url,
             connection=connection,
@@ -69,15 +69,16 @@ class ChatStoreFields(BaseModel):
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
         )
-        self._connection = connection
+        self._connection = store.connection
 
     @property
     def _store(self) -> ConversationStore[ChatMessage]:
         """The store that the fields describe, also after they were changed or copied."""
+        same = self.url is None or self.url == self._connection.url
         return ConversationStore(
             LlamaIndexCodec(),
-            url=None if self._connection else self.url,
-            connection=self._connection,
+            url=None if same else self.url,
+            connection=self._connection if same else None,
             key_prefix=self.key_prefix,
             ttl=self.ttl,
             max_messages=self.max_messages,
@@ -93,7 +94,7 @@ class ChatStoreFields(BaseModel):
         return {**handler(self), "class_name": type(self).__name__}
 
     def _check_rebuildable(self) -> None:
-        if self._connection is not None and self._connection.url is None:
+        if self.url is None and self._connection.url is None:
             raise ConfigurationError(
                 "this store was made with a connection that no URL describes, so it cannot be "
                 "written down: make it with url="

@@ -75,12 +75,17 @@ class LocalCopy:
         self._matrix: Matrix = np.zeros((0, self.schema.dimension), dtype=np.float32)
         self._norms: Vector = np.zeros(0, dtype=np.float32)
 
-    def load(self, documents: Iterable[_Read], version: str, clock_offset_ms: int) -> None:
-        """Replace everything."""
+    def load(
+        self, documents: Iterable[_Read], version: str, clock_offset_ms: int, replaces: str | None
+    ) -> bool:
+        """Replace everything, unless another search changed the version ``replaces`` meanwhile."""
         with self._lock:
+            if self.version != replaces:
+                return False
             self._clear()
             self._clock_offset_ms = clock_offset_ms
             self._apply(documents, version)
+            return True
 
     def update(self, documents: Iterable[_Read], version: str) -> None:
         """Take over changed documents, unless another search brought the copy further already."""
@@ -119,7 +124,7 @@ class LocalCopy:
                 self._norms = np.pad(self._norms, (0, more))
         vector = np.asarray(document.embedding, dtype=np.float32)
         self._matrix[position] = vector
-        self._norms[position] = np.linalg.norm(vector)
+        self._norms[position] = np.linalg.norm(vector.astype(np.float64))
         # The vector is in the matrix; a list of floats would be eight times as large.
         bare = Document(document.id, document.content, document.metadata)
         seen = view(bare.metadata, bare.content, self.schema)
@@ -240,34 +245,46 @@ class LocalCopy:
 
 def refresh(copy: LocalCopy, now_ms: int) -> Plan[None]:
     """Bring the copy up to date: one round trip when nothing changed."""
-    schema, operation = copy.schema, f"refresh the copy of index {copy.schema.name!r}"
-    stream = changes_key(schema)
-    while (version := copy.version) is not None:
+    while True:
+        version = copy.version
+        if version is not None and (yield from _catch_up(copy, version)):
+            return
+        if (yield from _load(copy, version, now_ms)):
+            return
+
+
+def _catch_up(copy: LocalCopy, version: str) -> Plan[bool]:
+    """Take over what changed since ``version``; False when the stream does not reach back to it."""
+    schema, stream = copy.schema, changes_key(copy.schema)
+    while True:
         # The oldest entry tells whether the stream still reaches back to our version. From a
         # stream that was empty nobody can tell, so its first entries have everything read again.
         oldest, entries = yield atomic(
-            operation,
+            f"refresh the copy of index {schema.name!r}",
             ("XRANGE", stream, "-", "+", "COUNT", "1"),
             ("XRANGE", stream, f"({version}", "+", "COUNT", str(_CHANGES)),
         )
         first = _entry_ids(oldest)
         if version_key(first[0] if first else _BEGINNING) > version_key(version):
-            break
+            return False
         if not first and version != _BEGINNING:
-            break
+            return False
         if not entries:
-            return
+            return True
         changed = dict.fromkeys(one for ids in _changed_ids(entries) for one in ids)
         documents = yield from _fetch(schema, list(changed))
         versions = _entry_ids(entries)
         copy.update(documents, versions[-1])
         if len(versions) < _CHANGES:
-            return
-    yield from _load(copy, now_ms)
+            return copy.version is not None  # another search may have failed and emptied it
+        version = versions[-1]
 
 
-def _load(copy: LocalCopy, now_ms: int) -> Plan[None]:
-    """Read every document. What changes meanwhile is in the stream behind the version taken."""
+def _load(copy: LocalCopy, replaces: str | None, now_ms: int) -> Plan[bool]:
+    """Read every document. What changes meanwhile is in the stream behind the version taken.
+
+    False when another search changed the copy meanwhile, which was ``replaces`` before.
+    """
     schema, operation = copy.schema, f"load index {copy.schema.name!r}"
     last, server_time = yield atomic(
         operation, ("XREVRANGE", changes_key(schema), "+", "-", "COUNT", "1"), ("TIME",)
@@ -285,7 +302,8 @@ def _load(copy: LocalCopy, now_ms: int) -> Plan[None]:
     if len(ids) > copy.limit:
         ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
     documents = yield from _fetch(schema, sorted(ids))
-    copy.load(documents, version, seconds * 1000 + microseconds // 1000 - now_ms)
+    offset = seconds * 1000 + microseconds // 1000 - now_ms
+    return copy.load(documents, version, offset, replaces)
 
 
 def _fetch(schema: IndexSchema, ids: list[str]) -> Plan[list[_Read]]:

@@ -473,6 +473,8 @@ class VectorIndex:
         embeddings: bool,
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
+        if k is None:
+            raise InvalidArgumentError("k must be an integer, not None")
         check_count(k, "k")
         check_count(ef_runtime, "ef_runtime")
         query, condition = self._vector(vector), self._condition(value)

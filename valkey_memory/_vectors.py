@@ -120,7 +120,7 @@ def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> V
     if metric == "ip":
         result = 1 - products
     else:
-        lengths = norms * np.linalg.norm(query)
+        lengths = norms * np.float32(np.linalg.norm(query.astype(np.float64)))
         # As on the server: a zero vector is at distance 1 from everything.
         result = 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
     return result

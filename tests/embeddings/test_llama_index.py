@@ -114,9 +114,6 @@ async def test_no_texts_cost_no_call() -> None:
     assert langchain.calls == []
 
 
-@pytest.mark.xfail(
-    reason="BaseEmbedding gathers all batches; embedding_concurrency bounds each alone", strict=True
-)
 @pytest.mark.parametrize("concurrency", [1, 2, 4])
 async def test_exactly_so_many_calls_at_once(concurrency: int) -> None:
     langchain = Meeting(concurrency)
@@ -199,11 +196,7 @@ def test_a_copy_by_pydantic_works() -> None:
         ("cohere.embed-english-v3", "str is no LangChain Embeddings"),
         (object(), "it lacks embed_documents, embed_query, aembed_documents, aembed_query"),
         (LangChainEmbedding(Words(8)), "LangChainEmbedding is no LangChain Embeddings"),
-        pytest.param(
-            Words,
-            "type is no LangChain Embeddings",
-            marks=pytest.mark.xfail(reason="a class instead of its object is taken", strict=True),
-        ),
+        (Words, "type is no LangChain Embeddings"),
     ],
 )
 def test_what_is_no_model_is_refused(wrong: Any, message: str) -> None:
@@ -211,9 +204,6 @@ def test_what_is_no_model_is_refused(wrong: Any, message: str) -> None:
         LangChainEmbedding(wrong)
 
 
-@pytest.mark.xfail(
-    reason="embedding_concurrency is not checked; 0 waits for ever in async methods", strict=True
-)
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "2"])
 def test_a_wrong_concurrency_is_refused(concurrency: Any) -> None:
     with pytest.raises(ValkeyMemoryError, match="embedding_concurrency"):

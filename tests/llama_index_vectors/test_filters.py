@@ -277,12 +277,7 @@ def test_phrases(corpus: Side, phrase: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["one", "two", "two one", "TWO"])
-def test_a_phrase_beside_other_words_of_its_field(
-    request: pytest.FixtureRequest, corpus: Side, backend: str, words: str
-) -> None:
-    if backend != "exact":
-        reason = "valkey-search 1.2.1 wants the words of and-ed text conditions one after the other"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_a_phrase_beside_other_words_of_its_field(corpus: Side, words: str) -> None:
     phrase, other = where("note", Op.TEXT_MATCH, "two one"), where("note", Op.TEXT_MATCH, words)
     for filters in (every(phrase, other), every(other, phrase), every(every(phrase), other)):
         assert ids(corpus.get_nodes(filters=filters)) == expected(filters) == ["n10"]

@@ -248,10 +248,10 @@ def test_recordings_are_small() -> None:
 
 
 def test_the_summary_says_what_was_replayed() -> None:
-    """By the controller of two workers, which sees none of the tests itself."""
+    """By the controller of a worker, which collects none of the tests itself."""
     environment = {n: v for n, v in os.environ.items() if not n.startswith("PYTEST")}
     command = [
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2",
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "1",
         "tests/vectors/test_vector_index.py", "-k", "(test_count or beyond) and not exact",
     ]  # fmt: skip
     done = subprocess.run(
