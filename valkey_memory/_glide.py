@@ -125,8 +125,11 @@ class ClientFactory:
                 client = glide_sync.GlideClient.create(self.configuration(glide_sync))
                 if self._cluster is False:
                     return client
-                info = client.exec(*_cluster_probe(glide_sync))
-                self._cluster = _is_cluster(info)
+                try:
+                    self._cluster = _is_cluster(client.exec(*_cluster_probe(glide_sync)))
+                except BaseException:
+                    client.close()
+                    raise
                 if not self._cluster:
                     return client
                 client.close()
@@ -147,8 +150,11 @@ class ClientFactory:
                 client = await glide.GlideClient.create(self.configuration(glide, lazy=True))
                 if self._cluster is False:
                     return client
-                info = await client.exec(*_cluster_probe(glide))
-                self._cluster = _is_cluster(info)
+                try:
+                    self._cluster = _is_cluster(await client.exec(*_cluster_probe(glide)))
+                except BaseException:
+                    await client.close()
+                    raise
                 if not self._cluster:
                     return client
                 await client.close()

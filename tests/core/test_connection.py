@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib.metadata
 import socket
 import ssl
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +253,9 @@ def tls_port(request: pytest.FixtureRequest, server: EmbeddedValkey, authority: 
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+    with warnings.catch_warnings():  # transports of relays that were cut off
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def tls(authority: trustme.CA, *, client: bool = False) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from .search_server import SearchSource, find, open_server, search_version, wipe
 INDEX = "vmtest"
 OTHER_INDEX = "vmtest-other"
 DIMENSION = 4
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw")
+"""In names of indexes that are not recorded: with VALKEY_TEST_URL all workers share a server."""
 FIELDS = {"user_id": "tag", "labels": "tag", "year": "numeric", "content": "text"}
 
 BACKENDS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from valkey_memory._plans import Request, Scan, Step
 from valkey_memory._vector_index import VectorIndex
 
 from ..servers import admin, command_counts
-from .conftest import FIELDS, INDEX, RealServer
+from .conftest import FIELDS, INDEX, WORKER, RealServer
 from .documents import QUERY, doc, ids, score
 from .search_server import send, wipe
 
@@ -461,7 +461,7 @@ def test_exact_search_is_flat_search(
 ) -> None:
     assert real_server is not None
     options: dict[str, Any] = {"metric": metric, "algorithm": "flat", "storage": "hash"}
-    name = f"{INDEX}-{metric}"
+    name = f"{INDEX}-{metric}-{WORKER}"
     flat, local = (
         VectorIndex(name, 3, search=search, connection=real_server.connection, **options)
         for search in ("server", "exact")
@@ -504,4 +504,7 @@ def leave_nothing(
     yield
     wipe(standalone_connection, f"{INDEX}-double")
     if real_server is not None:
-        wipe(real_server.connection, *(f"{INDEX}-{metric}" for metric in ("cosine", "l2", "ip")))
+        wipe(
+            real_server.connection,
+            *(f"{INDEX}-{metric}-{WORKER}" for metric in ("cosine", "l2", "ip")),
+        )

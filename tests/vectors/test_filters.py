@@ -35,7 +35,7 @@ from valkey_memory._filters import words
 from valkey_memory._schema import IndexSchema
 
 from .conditions import FIELDS, POOL, TAGS, TEXTS, Condition, conditions, document_lists, words_of
-from .conftest import RealServer
+from .conftest import WORKER, RealServer
 from .documents import QUERY, ids
 from .search_server import wipe
 
@@ -122,10 +122,15 @@ def server_pools(real_server: RealServer | None) -> Iterator[list[VectorIndex]]:
     assert real_server is not None
     connection, fields = real_server.connection, FIELDS
     kinds: list[dict[str, Any]] = [
-        {"name": "vmpool-json", "storage": "json", "search": "server"},
-        {"name": "vmpool-flat", "storage": "json", "search": "server", "algorithm": "flat"},
-        {"name": "vmpool-hash", "storage": "hash", "search": "server"},
-        {"name": "vmpool-hash", "search": "exact"},
+        {"name": f"vmpool-json-{WORKER}", "storage": "json", "search": "server"},
+        {
+            "name": f"vmpool-flat-{WORKER}",
+            "storage": "json",
+            "search": "server",
+            "algorithm": "flat",
+        },
+        {"name": f"vmpool-hash-{WORKER}", "storage": "hash", "search": "server"},
+        {"name": f"vmpool-hash-{WORKER}", "search": "exact"},
     ]
     names = {kind["name"] for kind in kinds}
     wipe(connection, *names)
@@ -177,7 +182,7 @@ def test_the_server_finds_every_text(server_pools: list[VectorIndex], text: str)
 def server_batches(real_server: RealServer | None) -> Iterator[list[VectorIndex]]:
     assert real_server is not None
     fields: Any = FIELDS
-    names = ["vmbatch-json", "vmbatch-hash"]
+    names = [f"vmbatch-json-{WORKER}", f"vmbatch-hash-{WORKER}"]
     wipe(real_server.connection, *names)
     yield [
         VectorIndex(
