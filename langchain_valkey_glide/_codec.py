@@ -166,7 +166,8 @@ class LangChainCodec:
         # All of pydantic's validation, without LangChain's __init__ in front, which only sorts
         # arguments and takes as long.
         message: BaseMessage = cls.__pydantic_validator__.validate_python(
-            values, self_instance=cls.__new__(cls)
+            {**values},  # a validator adds to what it is given
+            self_instance=cls.__new__(cls),
         )
         if lc is not None and issubclass(cls, AIMessage):
             # Validators derive calls from chunks and additional_kwargs anew, and drop what a call
