@@ -74,7 +74,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
-        storage: ``"json"`` (readable) or ``"hash"`` (a third of the memory).
+        storage: ``"json"`` (readable) or ``"hash"`` (less than half the memory).
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
             ``"text"``. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless

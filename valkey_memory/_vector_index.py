@@ -63,7 +63,7 @@ class VectorIndex:
             ``{"content": "text"}`` makes the documents' text filterable by words.
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
-        storage: ``"json"`` (readable, needs valkey-json) or ``"hash"`` (a third of the memory).
+        storage: ``"json"`` (readable, needs valkey-json) or ``"hash"`` (less than half the memory).
             Exact search always stores hashes.
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can, and one line in the
             log ``valkey_memory`` that says which it is.
