@@ -38,6 +38,15 @@ class Timing:
     def median(self) -> float:
         return statistics.median(self.rounds)
 
+    def ratio(self, other: Timing) -> float:
+        """How many times the other's time this took: the median over the rounds.
+
+        Both ran in each round, so a machine that slows down for some of them takes nothing away.
+        """
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)
+        )
+
 
 Timings = dict[str, Timing]
 

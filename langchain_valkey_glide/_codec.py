@@ -29,7 +29,7 @@ from langchain_core.messages import (
 from pydantic_core import PydanticUndefined
 
 from valkey_memory._errors import MessageEncodeError
-from valkey_memory._messages import parse_arguments, read_tool_call, tool_call
+from valkey_memory._messages import Codec, parse_arguments, read_tool_call, tool_call
 from valkey_memory._wire import Element, to_json
 
 _ROLES: dict[type[BaseMessage], str] = {
@@ -91,7 +91,7 @@ def _known_class(message: BaseMessage) -> type[BaseMessage]:
     )
 
 
-class LangChainCodec:
+class LangChainCodec(Codec[BaseMessage]):
     """Codec of ``langchain_core.messages``. What it writes, it reads back equal."""
 
     def encode(self, message: BaseMessage) -> Element:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ._content import standard_blocks
@@ -25,6 +25,10 @@ class Codec(Protocol[M]):
     def decode(self, element: Element) -> M:
         """A fresh message. May raise anything; the caller names key and position."""
         ...
+
+    def decode_all(self, elements: Sequence[Element]) -> list[M]:
+        """``decode`` of each, for codecs that are faster at many than one by one."""
+        return [self.decode(element) for element in elements]
 
 
 def tool_call(call_id: str | None, name: str, arguments: Mapping[str, Any] | str) -> Element:
@@ -59,7 +63,7 @@ def parse_arguments(text: str) -> dict[str, Any] | None:
     return arguments
 
 
-class PlainCodec:
+class PlainCodec(Codec[Mapping[str, Any]]):
     """Messages as dicts, the way model APIs take them.
 
     Args:

@@ -402,10 +402,13 @@ class ConversationStore(Generic[M]):
 
         ``lenient`` where the list was changed already: an error would hide that it was.
         """
-        decode, messages = self._codec.decode, []
+        try:
+            return self._codec.decode_all([load_element(raw) for raw in elements])
+        except Exception:  # noqa: BLE001 - found and raised below
+            messages = []
         for position, raw in enumerate(elements, start):
             try:
-                messages.append(decode(load_element(raw)))
+                messages.append(self._codec.decode(load_element(raw)))
             except Exception as error:  # a codec meets whatever was stored; all of it has one name
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:

@@ -220,7 +220,8 @@ def load_element(raw: bytes) -> Element:
     Raises:
         ValueError: Not JSON, no object, or without a ``role``.
     """
-    element = loads(raw) if _TAG_IN_JSON in raw else orjson.loads(raw)
+    # Looking for one byte is many times faster than for three.
+    element = loads(raw) if b"~" in raw else orjson.loads(raw)
     if type(element) is not dict:
         raise ValueError(f"it is a JSON {type(element).__name__}, not an object")
     if type(element.get("role")) is not str:

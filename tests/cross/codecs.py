@@ -14,4 +14,4 @@ LANGCHAIN, LLAMA, PLAIN = LangChainCodec(), LlamaIndexCodec(), PlainCodec()
 
 def seen(message: Any, writer: Codec[Any], reader: Codec[Any]) -> Any:
     """The message as ``reader`` has it after ``writer`` stored it, through real JSON."""
-    return reader.decode(load_element(dump_element(writer.encode(message), ts=1)))
+    return reader.decode_all([load_element(dump_element(writer.encode(message), ts=1))])[0]

@@ -48,7 +48,26 @@ def dumped(message: ChatMessage) -> bytes:
 
 
 def loaded(raw: bytes) -> ChatMessage:
-    return CODEC.decode(load_element(raw))
+    """Read alone, and among messages of text, which take a way of their own."""
+    alone = CODEC.decode(load_element(raw))
+    before, among, after = CODEC.decode_all(
+        [load_element(element) for element in (TEXT, raw, TEXT)]
+    )
+    assert before == after == ChatMessage(role="user", content="text")
+    assert before is not after
+    assert_same(among, alone)
+    assert_same(CODEC.decode_all([load_element(raw)])[0], alone)
+    return alone
+
+
+TEXT = b'{"role": "user", "content": "text", "ts": 1}'
+
+
+def assert_same(one: ChatMessage, other: ChatMessage) -> None:
+    """Equal as pydantic has it, and in what was given: the default of a dump."""
+    assert one == other
+    assert one.model_dump(exclude_unset=True) == other.model_dump(exclude_unset=True)
+    assert one.model_copy(deep=True) == other
 
 
 def read(**element: Any) -> ChatMessage:
