@@ -54,7 +54,8 @@ from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import Document, EmbeddedValkey, Tag, ValkeyConnection, VectorIndex
 
 K = 10
-M, EF_CONSTRUCTION, EF_RUNTIME = 16, 200, 100  # the library's defaults
+M, EF_CONSTRUCTION, EF_RUNTIME = 16, 64, 100  # the library's defaults
+PEER_EF_CONSTRUCTION = 200  # valkey-search's default; langchain-aws names no other
 EFFORTS = (50, 100, 200, 400)
 GROUP = 3
 MODULE_FOLDERS = (
@@ -67,6 +68,7 @@ TIMEOUT_MS = 30_000
 WARM_UP = 10
 
 HASH, JSON, PEER = "ours, HASH", "ours, JSON", "langchain-aws"
+PEER_OUR_HNSW = "langchain-aws, EF_CONSTRUCTION as ours"
 TEXT_FORM, ARRAY_FORM, NAIVE_FORM = "text", "array, shortest", "array, json.dumps"
 FORMS = (TEXT_FORM, ARRAY_FORM, NAIVE_FORM)
 EXACT, EXACT_FILTERED, PRODUCT = "exact", "exact, filtered", "product + trip"
@@ -120,7 +122,7 @@ class Report:
         self, text: str, one: tuple[str, str], other: tuple[str, str], bound: float, at_least: bool
     ) -> None:
         (job, name), (other_job, other_name) = one, other
-        ratio = self.timings[job][name].median / self.timings[other_job][other_name].median
+        ratio = self.timings[job][name].ratio(self.timings[other_job][other_name])
         self.requirements.append(Requirement(text, ratio, bound, at_least))
 
 
@@ -278,7 +280,8 @@ class Stores:
         }
         for store in self.ours.values():
             server.remember(store.index).create()
-        self.peer = self._peer()
+        self.peer = self._peer("peer", PEER_EF_CONSTRUCTION)
+        self.peer_our_hnsw = self._peer("peer-our-hnsw", EF_CONSTRUCTION)
 
     def _store(self, storage: Any) -> ValkeyVectorStore:
         return ValkeyVectorStore(
@@ -291,26 +294,27 @@ class Stores:
             dimension=self.dimension,
         )
 
-    def _peer(self) -> PeerVectorStore:
-        name = self.server.name(f"peer-{self.dimension}")
-        # With the same fields and the same HNSW as ours. It cannot make an index itself: it does
+    def _peer(self, name: str, ef_construction: int) -> PeerVectorStore:
+        name = self.server.name(f"{name}-{self.dimension}")
+        # With the same fields, M and EF_RUNTIME as ours. It cannot make an index itself: it does
         # not recognise the error that says there is none.
         self.server.raw.custom_command(
             ["FT.CREATE", name, "ON", "HASH", "PREFIX", "1", f"doc:{name}", "SCHEMA",
              "group", "TAG", "year", "NUMERIC", "content_vector", "VECTOR", "HNSW", "12",
              "TYPE", "FLOAT32", "DIM", str(self.dimension), "DISTANCE_METRIC", "COSINE",
-             "M", str(M), "EF_CONSTRUCTION", str(EF_CONSTRUCTION), "EF_RUNTIME", str(EF_RUNTIME)]
+             "M", str(M), "EF_CONSTRUCTION", str(ef_construction), "EF_RUNTIME", str(EF_RUNTIME)]
         )  # fmt: skip
         return PeerVectorStore(
             self.server.url, name, self.embeddings, cluster_mode=False, request_timeout=TIMEOUT_MS
         )
 
-    def remove_peer(self) -> None:
-        keys = self.server.raw.custom_command(["KEYS", f"{self.peer.key_prefix}:*"])
-        self.server.raw.custom_command(["FT.DROPINDEX", self.peer.index_name])
-        for first in range(0, len(keys), 1_000):
-            self.server.raw.unlink(keys[first : first + 1_000])
-        self.peer.client.close()
+    def remove_peers(self) -> None:
+        for peer in (self.peer, self.peer_our_hnsw):
+            keys = self.server.raw.custom_command(["KEYS", f"{peer.key_prefix}:*"])
+            self.server.raw.custom_command(["FT.DROPINDEX", peer.index_name])
+            for first in range(0, len(keys), 1_000):
+                self.server.raw.unlink(keys[first : first + 1_000])
+            peer.client.close()
 
     def insert(
         self, vectors: VectorSet, number: int
@@ -323,11 +327,18 @@ class Stores:
 
             return insert
 
-        def peer(part: Texts) -> None:
-            self.peer.add_texts(part.texts, part.metadatas, embeddings=part.vectors)
-            settle(self.server, self.peer.index_name, "content_vector", self.dimension)
+        def theirs(peer: PeerVectorStore) -> Callable[[Texts], object]:
+            def insert(part: Texts) -> None:
+                peer.add_texts(part.texts, part.metadatas, embeddings=part.vectors)
+                settle(self.server, peer.index_name, "content_vector", self.dimension)
 
-        jobs = {**{name: ours(store) for name, store in self.ours.items()}, PEER: peer}
+            return insert
+
+        jobs = {
+            **{name: ours(store) for name, store in self.ours.items()},
+            PEER_OUR_HNSW: theirs(self.peer_our_hnsw),
+            PEER: theirs(self.peer),
+        }
         inserts = [
             Inserts(self.server, name, vectors.stored, number, insert)
             for name, insert in jobs.items()
@@ -622,7 +633,7 @@ def measure_search_server(server: Server, scale: Scale, report: Report) -> None:
         if position == 0:
             some = VectorSet(vectors.name, vectors.stored, vectors.queries[: scale.recall_queries])
             measure_recall(stores.ours[HASH].index, some, report)
-        stores.remove_peer()
+        stores.remove_peers()
         require_speed(report, size)
         require_memory(report, f"{dimension:,} numbers")
     text = real_text(scale.text_documents, scale.recall_queries)

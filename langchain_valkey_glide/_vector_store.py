@@ -68,7 +68,7 @@ class ValkeyVectorStore(VectorStore):
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
-        ef_construction: HNSW: effort of an insert.
+        ef_construction: HNSW: effort of an insert; more finds more and writes slower.
         ef_runtime: HNSW: effort of a search.
         ttl: Seconds (or a timedelta) until a document expires. Default: never.
         refresh_ttl_on_read: A search restarts the TTL of what it finds.
@@ -94,7 +94,7 @@ class ValkeyVectorStore(VectorStore):
         metric: Metric = "cosine",
         algorithm: Algorithm = "hnsw",
         m: int = 16,
-        ef_construction: int = 200,
+        ef_construction: int = 64,
         ef_runtime: int = 100,
         ttl: TTL | None = None,
         refresh_ttl_on_read: bool = False,

@@ -82,7 +82,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
-        ef_construction: HNSW: effort of an insert.
+        ef_construction: HNSW: effort of an insert; more finds more and writes slower.
         ef_runtime: HNSW: effort of a search.
         ttl: Seconds until a node expires. Default: never.
         refresh_ttl_on_read: A query restarts the TTL of what it finds.
@@ -104,7 +104,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     metric: Metric = Field(default="cosine", description='"cosine", "l2" or "ip".')
     algorithm: Algorithm = Field(default="hnsw", description='"hnsw" or "flat".')
     m: int = Field(default=16, description="HNSW: links per node.")
-    ef_construction: int = Field(default=200, description="HNSW: effort of an insert.")
+    ef_construction: int = Field(default=64, description="HNSW: effort of an insert.")
     ef_runtime: int = Field(default=100, description="HNSW: effort of a search.")
     ttl: float | None = Field(default=None, description="Seconds until a node expires.")
     refresh_ttl_on_read: bool = Field(default=False, description="A query restarts the TTL.")
@@ -128,7 +128,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         metric: Metric = "cosine",
         algorithm: Algorithm = "hnsw",
         m: int = 16,
-        ef_construction: int = 200,
+        ef_construction: int = 64,
         ef_runtime: int = 100,
         ttl: float | None = None,
         refresh_ttl_on_read: bool = False,

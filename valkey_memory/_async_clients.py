@@ -69,10 +69,12 @@ class _LoopClient:
         self.client: AsyncClient | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
-    async def open(self, create: Callable[[], Awaitable[AsyncClient]]) -> AsyncClient:
+    async def open(
+        self, create: Callable[[str], Awaitable[AsyncClient]], operation: str
+    ) -> AsyncClient:
         async with self.lock:
             if self.client is None:
-                client = await create()
+                client = await create(operation)
                 self._closer = self._close_with_loop(client)
                 await anext(self._closer)
                 self.client = client
@@ -105,13 +107,13 @@ class AsyncClients:
         create: Makes a client for the running loop.
     """
 
-    def __init__(self, create: Callable[[], Awaitable[AsyncClient]]) -> None:
+    def __init__(self, create: Callable[[str], Awaitable[AsyncClient]]) -> None:
         self._create = create
         self._lock = threading.Lock()
         self._of_loop: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
-    async def get(self) -> AsyncClient:
-        """The running loop's client."""
+    async def get(self, operation: str) -> AsyncClient:
+        """The running loop's client; ``operation`` is what wants it, for the error."""
         loop = asyncio.get_running_loop()
         entry = self._of_loop.get(loop)
         if entry is not None and entry.client is not None and entry.pid == os.getpid():
@@ -122,7 +124,7 @@ class AsyncClients:
             for stale in [known for known in self._of_loop if known.is_closed()]:
                 self._of_loop.pop(stale).close()
             entry = self._of_loop.setdefault(loop, _LoopClient())
-        return await entry.open(self._create)
+        return await entry.open(self._create, operation)
 
     def _forget_other_processes(self) -> None:
         # A forked child has its parent's clients; they are not its own to close.

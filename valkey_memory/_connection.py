@@ -230,7 +230,10 @@ class ValkeyConnection:
             return await asyncio.sleep(step.seconds)
         if self._closed:
             raise self._closed_error(step)
-        client = self._async_client() if self._given else await self._async_clients.get()
+        if self._given:
+            client = self._async_client()
+        else:
+            client = await self._async_clients.get(step.operation)
         if isinstance(step, AskCluster):
             return _glide.is_cluster_client(client)
         glide = _glide.load("glide")
@@ -266,7 +269,7 @@ class ValkeyConnection:
                         "this connection was made from an async client only: pass sync_client= "
                         "to from_clients too, or use from_url"
                     )
-                self._sync_client = self._factory.create_sync()
+                self._sync_client = self._factory.create_sync(step.operation)
             return self._sync_client
 
     def _async_client(self) -> AsyncClient:

@@ -116,8 +116,8 @@ class ClientFactory:
             return (self._configuration.request_timeout or 250) / 1000
         return self._settings.request_timeout
 
-    def create_sync(self) -> SyncClient:
-        """A connected sync client. Blocks for up to ``connection_timeout``."""
+    def create_sync(self, operation: str) -> SyncClient:
+        """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
         glide_sync = load("glide_sync")
         try:
             client: SyncClient
@@ -136,9 +136,9 @@ class ClientFactory:
             client = glide_sync.GlideClusterClient.create(self.configuration(glide_sync))
             return client
         except glide_sync.GlideError as error:
-            raise self.error(error, "connect") from error
+            raise self.error(error, operation) from error
 
-    async def create_async(self) -> AsyncClient:
+    async def create_async(self, operation: str) -> AsyncClient:
         """An async client of the running loop, which connects with its first request.
 
         GLIDE's ``create`` blocks the loop while it connects; a lazy client does not.
@@ -161,7 +161,7 @@ class ClientFactory:
             client = await glide.GlideClusterClient.create(self.configuration(glide, lazy=True))
             return client
         except glide.GlideError as error:
-            raise self.error(error, "connect") from error
+            raise self.error(error, operation) from error
 
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
         return translate(error, operation=operation, address=self.address)

@@ -62,7 +62,7 @@ class IndexSchema:
     metric: Metric = "cosine"
     algorithm: Algorithm = "hnsw"
     m: int = 16
-    ef_construction: int = 200
+    ef_construction: int = 64
     ef_runtime: int = 100
 
     def __post_init__(self) -> None:

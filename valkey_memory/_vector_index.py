@@ -70,7 +70,7 @@ class VectorIndex:
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
-        ef_construction: HNSW: effort of an insert.
+        ef_construction: HNSW: effort of an insert; more finds more and writes slower.
         ef_runtime: HNSW: effort of a search; raise it for filters that few documents pass.
         ttl: Seconds (or a timedelta) until a document expires after it was written. Default: never,
             and a TTL that a document has is kept (in a hash; JSON.SET ends a JSON document's).
@@ -97,7 +97,7 @@ class VectorIndex:
         metric: Metric = "cosine",
         algorithm: Algorithm = "hnsw",
         m: int = 16,
-        ef_construction: int = 200,
+        ef_construction: int = 64,
         ef_runtime: int = 100,
         ttl: TTL | None = None,
         refresh_ttl_on_read: bool = False,
@@ -411,6 +411,9 @@ class VectorIndex:
 
     def _drop(self, delete_documents: bool) -> Plan[bool]:
         mode = yield from self._ready()
+        if mode == "server" and (yield from _index.probe(self._server_schema)) is None:
+            self._mode = None  # another one dropped it meanwhile
+            return False
         if delete_documents:
             yield from self._delete_where(None)
         self._mode = None

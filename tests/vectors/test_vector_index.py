@@ -77,6 +77,16 @@ def test_drop_takes_the_documents_along_if_asked(make_index: Any, backend: str) 
 
 
 @real_search()
+def test_drop_of_what_another_object_dropped(make_index: Any, backend: str) -> None:
+    index, other = make_index(), make_index()
+    index.upsert([doc(number) for number in range(3)])
+    assert other.count() == 3
+    index.drop(delete_documents=True)
+    assert other.drop(delete_documents=True) is (backend == "exact")
+    assert make_index().count() == 0
+
+
+@real_search()
 def test_drop_leaves_the_documents_to_a_new_index(make_index: Any, backend: str) -> None:
     index = make_index()
     index.upsert([doc(number, user_id="alice") for number in range(20)])
