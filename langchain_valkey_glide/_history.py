@@ -22,7 +22,7 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     round trip; so is reading. Nothing connects before the first operation, and objects are cheap:
     make one per request, they share one connection per URL.
 
-    Example:
+    Examples:
         >>> from langchain_core.messages import AIMessage, HumanMessage
         >>> from langchain_valkey_glide import ValkeyChatMessageHistory
         >>> history = ValkeyChatMessageHistory("alice-1", url="embedded://", ttl=3600)

@@ -41,7 +41,7 @@ class ValkeyVectorStore(VectorStore):
     not (for small memories). Documents come back with their ids and their metadata's own types.
     ``similarity_search_with_score`` returns similarities: higher is closer.
 
-    Example:
+    Examples:
         >>> from langchain_core.embeddings import DeterministicFakeEmbedding
         >>> from langchain_valkey_glide import ValkeyVectorStore
         >>> store = ValkeyVectorStore(

@@ -15,7 +15,7 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
     the same lists. Every method is one round trip and changes a conversation atomically; nothing
     connects before the first. Messages come back equal and fresh on each read.
 
-    Example:
+    Examples:
         >>> from llama_index.core.llms import ChatMessage
         >>> from llama_index.core.memory import ChatMemoryBuffer
         >>> from llama_index_valkey_glide import ValkeyChatStore

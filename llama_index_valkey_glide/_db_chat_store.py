@@ -19,7 +19,7 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
     in the same cluster slot. Every method is one round trip and changes both atomically. ``Memory``
     may call it from any event loop, also through its sync wrappers.
 
-    Example:
+    Examples:
         >>> from llama_index.core.llms import ChatMessage
         >>> from llama_index.core.memory import Memory
         >>> from llama_index_valkey_glide import ValkeyDBChatStore

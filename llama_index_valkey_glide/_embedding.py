@@ -29,7 +29,7 @@ class LangChainEmbedding(BaseEmbedding):
     One object of ``langchain_aws.BedrockEmbeddings`` so serves both frameworks with the same
     vectors. It needs the package of that model, not ``langchain``.
 
-    Example:
+    Examples:
         >>> from langchain_core.embeddings import DeterministicFakeEmbedding
         >>> from llama_index_valkey_glide import LangChainEmbedding
         >>> model = LangChainEmbedding(DeterministicFakeEmbedding(size=4))

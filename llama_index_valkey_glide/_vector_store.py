@@ -57,7 +57,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     Searches run on the server where it has valkey-search, and exactly in the client where it has
     not (for small memories). Nodes come back equal, with their relationships.
 
-    Example:
+    Examples:
         >>> from llama_index.core.schema import TextNode
         >>> from llama_index.core.vector_stores import VectorStoreQuery
         >>> from llama_index_valkey_glide import ValkeyVectorStore

@@ -42,7 +42,7 @@ class ValkeyConnection:
 
     Make one with ``from_url``, ``from_config`` or ``from_clients``; share it between stores.
 
-    Example:
+    Examples:
         >>> from valkey_memory import MessageStore, ValkeyConnection
         >>> with ValkeyConnection.from_url("embedded://") as connection:
         ...     store = MessageStore(connection=connection, ttl=3600)

@@ -57,7 +57,7 @@ class EmbeddedValkey:
     nothing. Processes forked or spawned by the owner share its server; any other process that wants
     the same directory gets an error that names the owner.
 
-    Example:
+    Examples:
         >>> from valkey_memory import EmbeddedValkey, MessageStore
         >>> with EmbeddedValkey() as server:
         ...     store = MessageStore(url=server.url)

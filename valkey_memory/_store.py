@@ -433,7 +433,7 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
     Every method is one round trip, and atomic where it changes something; every method has an async
     twin with the prefix ``a``. Safe to share between threads and event loops.
 
-    Example:
+    Examples:
         >>> from valkey_memory import MessageStore
         >>> store = MessageStore(url="embedded://", ttl=3600, max_messages=100)
         >>> store.extend("alice-1", [
@@ -457,7 +457,7 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
             written. By default only what model APIs accept, because they refuse unknown keys.
 
     Raises:
-        ConfigurationError, InvalidArgumentError: An argument cannot work; from here.
+        ConfigurationError, InvalidArgumentError: From the constructor; an argument cannot work.
         InvalidSessionIdError, MessageEncodeError: From a method, before anything was sent.
         CorruptMessageError: From a reading method.
         ConnectionFailedError, OperationTimeoutError, KeyTypeError, CommandError: From any method.

@@ -48,7 +48,7 @@ class VectorIndex:
     index follows its shard's writes after a moment. Every method has an async twin with the prefix
     ``a``. Safe to share between threads and event loops.
 
-    Example:
+    Examples:
         >>> from valkey_memory import Document, Tag, VectorIndex
         >>> index = VectorIndex("notes", 3, fields={"user_id": "tag"}, url="embedded://")
         >>> index.upsert([Document("1", "Blue-green on ECS", {"user_id": "alice"}, [1, 0, 0])])
@@ -78,7 +78,7 @@ class VectorIndex:
         exact_limit: Documents that exact search accepts, 20,000 by default.
 
     Raises:
-        ConfigurationError, InvalidArgumentError: From here; nothing was sent.
+        ConfigurationError, InvalidArgumentError: From the constructor; nothing was sent.
         SearchUnavailableError, IndexMismatchError: From the first method that needs the index.
         DocumentError, FilterError: From a method, before anything was sent.
         BulkWriteError: From ``upsert``; it names what was written.
