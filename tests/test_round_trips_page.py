@@ -1,0 +1,186 @@
+"""The tables of docs/concepts/round-trips.md, measured: round trips here, commands on the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
+from valkey_memory._plans import AskCluster
+
+from .core.test_round_trips import sent
+from .vectors import search_server
+
+PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"
+SENT_FIRST = ("multi", "exec")
+
+Action = Callable[[Any], object]
+
+
+def hello(n: int = 1) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"hello {i}"} for i in range(n)]
+
+
+def documents(n: int = 10) -> list[Document]:
+    return [Document(str(i), "text", {"user_id": "alice"}, [1, i, 0]) for i in range(n)]
+
+
+PLAIN: dict[str, Action] = {
+    "`append`": lambda s: s.append("a", hello()[0]),
+    "`extend` by any number of messages": lambda s: s.extend("a", hello(1000)),
+    "`messages`": lambda s: s.messages("a", last=20),
+    "`page`": lambda s: s.page("a", 0, 20),
+    "`archived`": lambda s: s.archived("a"),
+    "`archived(and_active=True)`": lambda s: s.archived("a", and_active=True),
+    "`count`": lambda s: s.count("a"),
+    "`count_all`": lambda s: s.count_all("a"),
+    "`ttl_left`": lambda s: s.ttl_left("a"),
+    "`sessions`, per 1,000 keys": lambda s: s.sessions(),
+    "`take`": lambda s: s.take("a"),
+    "`delete`": lambda s: s.delete("b"),
+    "`delete_archived`": lambda s: s.delete_archived("b"),
+}
+EXPIRING: dict[str, Action] = {
+    "`append`": lambda s: s.append("a", hello()[0]),
+    "`extend` by up to 4,000 messages": lambda s: s.extend("a", hello(4000)),
+    "`messages` or `page`, with `refresh_ttl_on_read`": lambda s: s.page("a", 0, 20),
+    "`replace`": lambda s: s.replace("a", hello(10)),
+    "`insert`": lambda s: s.insert("a", 1, hello()[0]),
+    "`delete_at`": lambda s: s.delete_at("a", 1),
+    "`delete_last`": lambda s: s.delete_last("a"),
+    "`delete_oldest`": lambda s: s.delete_oldest("a", 2),
+    "`archive_oldest`, of one message": lambda s: s.archive_oldest("a", 1),
+    "`set_ttl`": lambda s: s.set_ttl("a", 60),
+    "`refresh_ttl`": lambda s: s.refresh_ttl("a"),
+}
+WRITING: dict[str, Action] = {
+    "the first of a process": lambda i: i.create(),
+    "`upsert` of up to 200 documents, here 10": lambda i: i.upsert(documents()),
+}
+READING: dict[str, Action] = {
+    "`search`": lambda i: i.search([1, 0, 0]),
+    "`search_diverse`": lambda i: i.search_diverse([1, 0, 0]),
+    "`count`": lambda i: i.count({"user_id": "alice"}),
+    "`page`": lambda i: i.page({"user_id": "alice"}),
+    "`get` of up to 500 documents, here 10": lambda i: i.get(map(str, range(10))),
+    "`delete` of up to 200 documents, here 1": lambda i: i.delete(["0"]),
+}
+DELETING: dict[str, Action] = {
+    "`delete_where`, here of 9": lambda i: i.delete_where({"user_id": "alice"}),
+}
+EXACT: dict[str, Action] = {
+    **WRITING,
+    "the first search, here of 10 documents": lambda i: i.search([1, 0, 0]),
+    **READING,
+    "`search` after 1 document changed": lambda i: i.search([1, 0, 0]),
+    **DELETING,
+}
+SERVER = {**WRITING, **READING, **DELETING}
+
+
+@contextmanager
+def counted(connection: ValkeyConnection) -> Iterator[list[object]]:
+    """The round trips that ``connection`` makes."""
+    steps: list[object] = []
+    execute = connection._execute
+
+    def count(step: Any) -> Any:
+        if not isinstance(step, AskCluster):  # the answer is known
+            steps.append(step)
+        return execute(step)
+
+    connection._execute = count  # type: ignore[method-assign]
+    try:
+        yield steps
+    finally:
+        connection._execute = execute  # type: ignore[method-assign]
+
+
+def measured(
+    server: EmbeddedValkey, connection: ValkeyConnection, target: object, actions: dict[str, Action]
+) -> list[str]:
+    """The rows of a table, in the words of the page."""
+    rows = []
+    for name, action in actions.items():
+        with counted(connection) as steps:
+            commands = sent(server, lambda action=action: action(target))  # type: ignore[misc]
+        ordered = [c for c in SENT_FIRST if c in commands]
+        ordered += sorted(commands.keys() - set(SENT_FIRST))
+        shown = [
+            f"{c.upper()}" + (f" x {commands[c]}" if commands[c] > 1 else "") for c in ordered
+        ]
+        rows.append(f"| {name} | {len(steps)} | {', '.join(shown) or '-'} |")
+    return rows
+
+
+def table(heading: str) -> list[str]:
+    """The rows of the table under ``heading``."""
+    _, _, section = PAGE.read_text().partition(f"## {heading}\n")
+    assert section, heading
+    rows = re.findall(r"^\|.*\|$", section.partition("\n## ")[0], re.MULTILINE)
+    return rows[2:]
+
+
+@pytest.fixture
+def connection(server: EmbeddedValkey) -> Iterator[ValkeyConnection]:
+    with ValkeyConnection.from_url(server.url) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("heading", "actions", "options"),
+    [
+        ("Conversations without TTL and window", PLAIN, {}),
+        (
+            "Conversations with TTL and window",
+            EXPIRING,
+            {"ttl": 60, "max_messages": 50, "refresh_ttl_on_read": True},
+        ),
+    ],
+)
+def test_conversations(
+    server: EmbeddedValkey,
+    connection: ValkeyConnection,
+    prefix: str,
+    heading: str,
+    actions: dict[str, Action],
+    options: dict[str, Any],
+) -> None:
+    store = MessageStore(connection=connection, key_prefix=prefix, **options)
+    store.extend("a", hello(20))
+    store.extend("b", hello(20))
+    assert measured(server, connection, store, actions) == table(heading)
+
+
+def test_exact_search() -> None:
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        connection.run(_ask())
+        index = VectorIndex(
+            "notes", 3, fields={"user_id": "tag"}, connection=connection, search="exact"
+        )
+        assert measured(server, connection, index, EXACT) == table("Documents, exact search")
+
+
+def test_server_search() -> None:
+    modules = search_server.find().modules
+    if not modules:
+        pytest.skip("no valkey-search here")
+    with (
+        EmbeddedValkey(modules=modules) as server,
+        ValkeyConnection.from_url(server.url) as connection,
+    ):
+        connection.run(_ask())
+        index = VectorIndex(
+            "notes", 3, fields={"user_id": "tag"}, connection=connection, search="server"
+        )
+        assert measured(server, connection, index, SERVER) == table("Documents, server search")
+
+
+def _ask() -> Any:
+    """Connect, so that what that sends is not counted."""
+    return (yield AskCluster("connect"))
