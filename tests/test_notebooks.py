@@ -1,0 +1,136 @@
+"""The notebooks: each runs top to bottom, and is stored with the outputs of such a run.
+
+To store outputs again: ``.venv/bin/jupyter execute --inplace notebooks/NAME.ipynb``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SECONDS = 110
+
+# What would send a notebook to another server or to Bedrock, or let a machine's settings in.
+FOREIGN = re.compile(r"VALKEY_|AWS_|BEDROCK_|PYTHONWARNINGS$|IPYTHONDIR$|JUPYTER")
+BAD_OUTPUT = re.compile(r"Warning|Traceback|ERROR")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:home|Users|root|tmp|private|work|var|opt|mnt|srv|usr)/[\w.-]|[A-Z]:\\\\?\w"
+)
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def texts(output: NotebookNode) -> Iterator[str]:
+    """Everything in an output that a reader sees as text."""
+    if output.output_type == "stream":
+        yield output.text
+    elif output.output_type == "error":
+        yield f"{output.ename}: {output.evalue}"
+        yield from output.traceback
+    else:
+        yield from (
+            content if isinstance(content, str) else repr(content)
+            for kind, content in output.data.items()
+            if not kind.startswith("image/")
+        )
+
+
+def kinds(cell: NotebookNode) -> list[str]:
+    """What a cell shows, whatever the words: ``["stdout", "image/png text/plain"]``."""
+    found: list[str] = []
+    for output in cell.outputs:
+        kind = output.name if output.output_type == "stream" else " ".join(sorted(output.data))
+        if output.output_type != "stream" or found[-1:] != [kind]:
+            found.append(kind)
+    return found
+
+
+def execute(path: Path, folder: Path) -> NotebookNode:
+    """Run a copy of a notebook in ``folder``, as somebody who opens it and runs all cells."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    environment = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    environment |= {
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(folder / "jupyter"),
+        "PIP_NO_INDEX": "1",  # the install cell finds everything installed
+    }
+    # Sockets in a folder of its own: free TCP ports, looked up ahead, may be taken by others. The
+    # folder is not pytest's because paths of sockets may have about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        manager = AsyncKernelManager(
+            kernel_name="python3",
+            transport="ipc",
+            connection_file=str(Path(sockets) / "kernel.json"),
+        )
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=SECONDS,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        executed: NotebookNode = client.execute(env=environment, cleanup_kc=True)
+    return executed
+
+
+@pytest.mark.slow
+@each_notebook
+def test_it_runs_and_shows_what_is_stored(path: Path, tmp_path: Path) -> None:
+    executed = execute(path, tmp_path)  # raises CellExecutionError where a cell fails
+    for cell in code_cells(executed):
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", f"on stderr: {output.text}\nby {cell.source}"
+            for text in texts(output):
+                assert not BAD_OUTPUT.search(text), f"{text}\nby {cell.source}"
+    stored = nbformat.read(path, as_version=4)
+    for before, now in zip(code_cells(stored), code_cells(executed), strict=True):
+        assert kinds(before) == kinds(now), f"other outputs than stored, by {before.source}"
+
+
+@each_notebook
+def test_its_outputs_are_stored(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1)), "not stored as run top to bottom"
+    assert any(cell.outputs for cell in cells)
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error", f"by {cell.source}"
+            assert output.get("name") != "stderr", f"on stderr: {output.text}"
+            for text in texts(output):
+                assert not BAD_OUTPUT.search(text), f"{text}\nby {cell.source}"
+                assert not MACHINE_PATH.search(text), f"{text}\nby {cell.source}"
+
+
+@each_notebook
+def test_it_installs_in_one_cell(path: Path) -> None:
+    cells = code_cells(nbformat.read(path, as_version=4))
+    installing = [
+        number
+        for number, cell in enumerate(cells)
+        if '%pip install --quiet "valkey-glide-memory[notebooks]"' in cell.source
+    ]
+    assert installing == [0]
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
