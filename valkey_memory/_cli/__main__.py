@@ -1,0 +1,5 @@
+"""``python -m valkey_memory._cli``."""
+
+from . import main
+
+main()

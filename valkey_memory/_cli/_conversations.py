@@ -1,0 +1,358 @@
+"""``sessions``, ``show`` and ``delete``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.padding import Padding
+from rich.text import Text
+
+from .. import _conversation
+from .._connection import ValkeyConnection
+from .._content import REASONING, block_type, split_data_url, standard_block
+from .._messages import read_tool_call
+from .._plans import Plan, atomic
+from .._store import MessageStore
+from . import _output
+from ._app import Json, KeyPrefix, Stop, Timeout, Url, Yes, confirm, connected
+from ._keyspace import describe, keys_of, walk
+from ._output import amount, out, say, visible, visible_lines
+
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session id.")]
+
+_TAIL = 8
+"""Elements that ``--follow`` compares to see what is new in a list that is at its window."""
+
+
+def sessions(
+    begins: Annotated[
+        str, typer.Argument(metavar="[BEGINNING]", help="Only session ids that begin so.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Stop after so many; 0 is all.")] = 0,
+    url: Url = None,
+    key_prefix: KeyPrefix = "chat:",
+    timeout: Timeout = 5.0,
+    json: Json = False,
+) -> None:
+    """List conversations with the number of messages and the time they have left.
+
+    Prints while it walks the keyspace, so only each page of it is sorted.
+    """
+    with connected(url, timeout, key_prefix) as connection:
+        found = (
+            one
+            for page in walk(connection, key_prefix, begins)
+            for one in describe(connection, key_prefix, page)
+        )
+        number = messages = 0
+        for one in islice(found, limit or None):
+            number += 1
+            messages += one.messages
+            if json:
+                _output.print_json(
+                    {
+                        "session_id": one.id,
+                        "messages": one.messages,
+                        "archived": one.archived,
+                        "ttl_seconds": one.ttl,
+                    }
+                )
+                continue
+            if number == 1:
+                say(("MESSAGES  ARCHIVED  EXPIRES IN  SESSION", "bold"))
+            say(
+                (f"{one.messages:>8,}", "cyan"),
+                f"  {one.archived or '-':>8}  ",
+                (f"{_output.duration(one.ttl):>10}", "" if one.ttl_ms is not None else "dim"),
+                f"  {visible(one.id)}",
+            )
+    if json:
+        return
+    if not number:
+        under = f"{key_prefix}{begins}"
+        _output.tell(f"No conversation under {under!r}. Is --key-prefix right?")
+    else:
+        _output.tell(
+            f"{amount(number, 'conversation')} with {amount(messages, 'message')}", style="dim"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One element of a list, read as far as it can be."""
+
+    raw: bytes
+    message: dict[str, Any] | None
+    """The JSON object as it stands; None when it is no message."""
+    error: str = ""
+
+
+def read_stored(raw: bytes) -> Stored:
+    """An element, without any change to what is in it."""
+    try:
+        value = orjson.loads(raw)
+    except ValueError as error:
+        return Stored(raw, None, f"no JSON: {error}")
+    if not isinstance(value, dict):
+        return Stored(raw, None, f"a JSON {type(value).__name__}, not an object")
+    if not isinstance(value.get("role"), str):
+        return Stored(raw, None, 'it has no "role"')
+    return Stored(raw, value)
+
+
+def show(
+    session: SessionId,
+    last: Annotated[
+        int | None, typer.Option("--last", "-n", min=1, help="Only the newest so many.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the elements as stored.")] = False,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Print the archived messages first.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.05, help="Seconds between two looks of --follow.")
+    ] = 1.0,
+    url: Url = None,
+    key_prefix: KeyPrefix = "chat:",
+    timeout: Timeout = 5.0,
+    json: Json = False,
+) -> None:
+    """Print a conversation, coloured by role."""
+    key, sidecar = keys_of(key_prefix, session)
+    printer = _Printer(raw=raw, json=json)
+    with connected(url, timeout, key_prefix) as connection:
+        old, elements, length = connection.run(_look(key, sidecar, last, archived))
+        if not elements and not old and not follow:
+            raise Stop(
+                f"there is no conversation {session!r} at {key!r}; "
+                "valkey-memory sessions lists those that there are"
+            )
+        for position, element in enumerate(old):
+            printer.print(element, position, archived=True)
+        if old and not (raw or json):
+            say((f"-- {amount(len(old), 'message')} archived, the active ones follow --", "dim"))
+        printer.print_all(elements, length - len(elements))
+        if follow:
+            try:
+                _follow(connection, key, elements, length, interval, printer)
+            except KeyboardInterrupt:
+                out.file.flush()
+
+
+def _look(
+    key: str, sidecar: str, last: int | None, archived: bool
+) -> Plan[tuple[list[bytes], list[bytes], int]]:
+    """Archived elements if asked, active elements, and how many active ones there are."""
+    commands = [("LRANGE", key, str(-last) if last else "0", "-1"), ("LLEN", key)]
+    if archived:
+        commands.append(("LRANGE", sidecar, "0", "-1"))
+    replies = yield atomic(f"read {key!r}", *commands)
+    return (replies[2] if archived else []), replies[0], replies[1]
+
+
+# --follow
+
+
+def _peek(key: str) -> Plan[tuple[int, list[bytes]]]:
+    """How long the list is, and its end: all that a look costs while nothing happens."""
+    replies = yield atomic(f"follow {key!r}", ("LLEN", key), ("LRANGE", key, str(-_TAIL), "-1"))
+    return replies[0], replies[1]
+
+
+def count_new(old: Sequence[bytes], new: Sequence[bytes], grown: int) -> int | None:
+    """How many elements at the end of ``new`` came after those at the end of ``old``.
+
+    Args:
+        old: The end of the list as it was.
+        new: As it is now; at most as many elements as were asked for.
+        grown: By how much the list is longer, which is the answer unless it is trimmed meanwhile.
+
+    Returns:
+        The number, or None when ``new`` shows nothing of ``old``.
+    """
+    if grown >= len(new):
+        return None
+    for number in (grown, *range(len(new))):
+        if 0 <= number < len(new):
+            kept = new[: len(new) - number]
+            if old and list(old[-len(kept) :]) == list(kept[-len(old) :]):
+                return number
+    return None
+
+
+def _follow(
+    connection: ValkeyConnection,
+    key: str,
+    shown: Sequence[bytes],
+    length: int,
+    interval: float,
+    printer: _Printer,
+) -> None:
+    """Print what is added. What was trimmed away between two looks is not seen."""
+    tail = list(shown[-_TAIL:])
+    while True:
+        time.sleep(interval)
+        now, end = connection.run(_peek(key))
+        if (now, end) == (length, tail):
+            continue
+        number = count_new(tail, end, now - length)
+        if number is None:
+            # More came than a look shows, or other messages stand there now.
+            end = connection.run(_conversation.read(key, 0, -1, ttl_ms=None))
+            now = len(end)
+            number = count_new(tail, end, now - length)
+        if number is None:
+            if tail and not (printer.raw or printer.json):
+                say((f"-- the conversation was {'replaced' if end else 'deleted'} --", "dim"))
+            number = len(end)
+        printer.print_all(end[len(end) - number :], now - number)
+        length, tail = now, list(end[-_TAIL:])
+
+
+# One message
+
+
+class _Printer:
+    """Prints elements the way that was asked for."""
+
+    def __init__(self, *, raw: bool, json: bool) -> None:
+        self.raw = raw
+        self.json = json
+
+    def print_all(self, elements: Sequence[bytes], first: int) -> None:
+        for position, element in enumerate(elements, first):
+            self.print(element, position)
+        out.file.flush()
+
+    def print(self, element: bytes, position: int, *, archived: bool = False) -> None:
+        if self.json:
+            stored = read_stored(element)
+            text = element.decode("utf-8", "backslashreplace")
+            _output.print_json(
+                {
+                    "position": position,
+                    "archived": archived,
+                    "message": stored.message,
+                    "error": stored.error or None,
+                    "raw": text if self.raw or stored.error else None,
+                }
+            )
+        elif self.raw:
+            say(visible(element.decode("utf-8", "backslashreplace")))
+        else:
+            _print_message(read_stored(element), position, archived=archived)
+
+
+def _print_message(stored: Stored, position: int, *, archived: bool) -> None:
+    message = stored.message
+    if message is None:
+        say((f"unreadable  #{position}  {visible(stored.error)}", "bold red"))
+        body = Text(visible(stored.raw.decode("utf-8", "backslashreplace")))
+    else:
+        role = message["role"]
+        about = [
+            str(message[key])
+            for key in ("name", "tool_call_id")
+            if isinstance(message.get(key), str)
+        ]
+        when = _output.moment(message.get("ts"))
+        notes = [*about, when, f"#{position}", *(["archived"] if archived else [])]
+        say(
+            (visible(role), _output.ROLE_STYLES.get(role, "bold blue")),
+            ("  " + "  ".join(visible(note) for note in notes if note), "dim"),
+        )
+        body = Text("\n").join([*_content_lines(message.get("content")), *_call_lines(message)])
+    if not body.plain:
+        return
+    if out.is_terminal:
+        out.print(Padding(body, (0, 0, 0, 2)))
+    else:  # whole lines for grep
+        out.print(Text("  ") + Text("\n  ").join(body.split("\n")), soft_wrap=True)
+
+
+def _content_lines(content: object) -> list[Text]:
+    if isinstance(content, str):
+        return [Text(visible_lines(content))] if content else []
+    if not isinstance(content, list):
+        return [] if content is None else [Text(visible(str(content)))]
+    return [line for block in content if (line := _block_line(block)) is not None]
+
+
+def _block_line(block: object) -> Text | None:
+    if isinstance(block, dict) and block_type(block) in REASONING:
+        return Text(f"[{visible(block_type(block))}]", "dim")
+    standard = standard_block(block)
+    if standard is None:
+        return None
+    kind = block_type(standard)
+    if kind == "text":
+        return Text(visible_lines(str(standard.get("text", ""))))
+    return Text(f"[{_placeholder(kind, standard.get(kind))}]", "italic blue")
+
+
+def _placeholder(kind: str, value: object) -> str:
+    """What stands for an image, a sound or a file: its type and size, or where it is."""
+    name = {"image_url": "image", "input_audio": "audio"}.get(kind, kind)
+    if not isinstance(value, dict):
+        return visible(name)
+    source = value.get("url") or value.get("file_data") or value.get("file_id") or ""
+    data, mime = value.get("data"), f"{name}/{value.get('format', '')}"
+    if isinstance(source, str) and (parts := split_data_url(source)):
+        mime, data = parts
+    if isinstance(data, str):
+        about = f"{mime}, {_output.size(len(data) * 3 // 4)}"
+    else:
+        about = str(source)
+    label = f"{name} {value['filename']}" if value.get("filename") else name
+    return visible(f"{label}: {about}" if about else label)
+
+
+def _call_lines(message: dict[str, Any]) -> list[Text]:
+    calls = message.get("tool_calls")
+    lines = []
+    for call in calls if isinstance(calls, list) else []:
+        try:
+            call_id, name, arguments = read_tool_call(call)
+            shown = f"{name}({arguments})"
+        except (TypeError, KeyError, AttributeError):
+            call_id, shown = None, orjson.dumps(call).decode()
+        lines.append(
+            Text.assemble(
+                ("-> ", "yellow"), visible(shown), (f"  {visible(str(call_id or ''))}", "dim")
+            )
+        )
+    return lines
+
+
+def delete(
+    session: SessionId,
+    yes: Yes = False,
+    url: Url = None,
+    key_prefix: KeyPrefix = "chat:",
+    timeout: Timeout = 5.0,
+    json: Json = False,
+) -> None:
+    """Delete a conversation with its archived messages. Asks."""
+    with connected(url, timeout, key_prefix) as connection:
+        store = MessageStore(connection=connection, key_prefix=key_prefix)
+        messages, archived = store.count_all(session)
+        if not messages and not archived:
+            raise Stop(f"there is no conversation {session!r} under {key_prefix!r}")
+        what = amount(messages, "message") + (f" and {archived:,} archived" if archived else "")
+        confirm(f"Delete {session!r} with {what} at {connection.address}?", yes=yes)
+        deleted = store.delete(session)
+    if json:
+        _output.print_json(
+            {"session_id": session, "deleted": deleted, "messages": messages, "archived": archived}
+        )
+    else:
+        say(f"Deleted {visible(session)} with {what}.")

@@ -1,0 +1,88 @@
+"""Embedding models by name, for ``--embedding``. Nothing of them is imported before it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._errors import ConfigurationError
+
+LOCAL_DIMENSION = 256
+
+Embedding = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="The model that the documents were embedded with: local, bedrock:MODEL_ID, or "
+        "module:attribute for an embedding object of LangChain or LlamaIndex, or what makes one.",
+    ),
+]
+
+EmbedQuery = Callable[[str], Sequence[float]]
+
+
+def embed_query(name: str) -> EmbedQuery:
+    """What embeds a query with the model ``name``.
+
+    Raises:
+        ConfigurationError: There is no such model, or what it needs is not installed.
+    """
+    if name == "local":
+        return _local()
+    kind, colon, rest = name.partition(":")
+    if not colon or not rest:
+        raise ConfigurationError(
+            f"--embedding {name!r} is unknown: use local, bedrock:MODEL_ID or module:attribute"
+        )
+    model = _bedrock(rest) if kind == "bedrock" else _named(kind, rest)
+    for method in ("embed_query", "get_query_embedding"):  # LangChain's and LlamaIndex's
+        if callable(found := getattr(model, method, None)):
+            return found  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"--embedding {name!r} is {type(model).__name__}, which has neither embed_query (LangChain) "
+        "nor get_query_embedding (LlamaIndex)"
+    )
+
+
+def _require(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{module} is not installed: pip install 'valkey-glide-memory[{extra}]'"
+        ) from error
+
+
+def _local() -> EmbedQuery:
+    wordllama = _require("wordllama", "local")
+    spec = find_spec("wordllama")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError("wordllama has no folder to load its weights from")
+    # By default it looks for its tokenizer outside its own package.
+    model = wordllama.WordLlama.load(
+        cache_dir=Path(spec.origin).parent, dim=LOCAL_DIMENSION, disable_download=True
+    )
+    return lambda text: model.embed([text])[0].tolist()  # type: ignore[no-any-return]
+
+
+def _bedrock(model_id: str) -> Any:
+    return _require("langchain_aws", "bedrock").BedrockEmbeddings(model_id=model_id)
+
+
+def _named(module: str, attribute: str) -> Any:
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a module beside the user, as with python -m
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"--embedding {module}:{attribute}: {error}") from error
+    is_model = hasattr(found, "embed_query") or hasattr(found, "get_query_embedding")
+    return found if is_model and not isinstance(found, type) else found()

@@ -1,0 +1,135 @@
+"""``stats``: the memory that conversations and indexes take."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Annotated, Any
+
+import typer
+
+from .._connection import ValkeyConnection
+from .._errors import ValkeyMemoryError
+from . import _indexes, _output
+from ._app import Json, KeyPrefix, Timeout, Url, connected
+from ._indexes import Found
+from ._keyspace import Conversation, describe, walk
+from ._output import amount, say, size, visible
+
+
+def stats(
+    top: Annotated[int, typer.Option(min=0, help="How many of the largest to list.")] = 10,
+    url: Url = None,
+    key_prefix: KeyPrefix = "chat:",
+    timeout: Timeout = 5.0,
+    json: Json = False,
+) -> None:
+    """Memory per conversation and per index, and the health of the indexes.
+
+    Memory is what MEMORY USAGE estimates. An index's is that of its documents, from a sample of
+    100; what the index itself takes comes on top.
+    """
+    with connected(url, timeout, key_prefix) as connection:
+        number = messages = archived = without_ttl = used = 0
+        largest: list[tuple[int, str, Conversation]] = []
+        for page in walk(connection, key_prefix):
+            for one in describe(connection, key_prefix, page, memory=True):
+                number += 1
+                messages += one.messages
+                archived += one.archived
+                without_ttl += one.ttl_ms is None
+                used += one.bytes or 0
+                heapq.heappush(largest, (one.bytes or 0, one.id, one))
+                if len(largest) > top:
+                    heapq.heappop(largest)
+        indexes = _all_indexes(connection)
+        address = connection.address
+    listed = [one for _, _, one in sorted(largest, reverse=True)]
+    if json:
+        _output.print_json(
+            {
+                "address": address,
+                "conversations": number,
+                "messages": messages,
+                "archived": archived,
+                "without_ttl": without_ttl,
+                "bytes": used,
+                "largest": [_conversation_json(one) for one in listed],
+                "indexes": [_index_json(one) for one in indexes],
+            }
+        )
+        return
+    say((amount(number, "conversation"), "bold"), f" under {visible(key_prefix)} at {address}")
+    say(f"  {amount(messages, 'message')}, {archived:,} archived")
+    each = f", {size(used // number)} each" if number else ""
+    say(f"  {size(used)}{each}")
+    say(f"  {without_ttl:,} never expire")
+    if listed:
+        say()
+        say(("    MEMORY  MESSAGES  ARCHIVED  SESSION", "bold"))
+    for one in listed:
+        say(
+            (f"{size(one.bytes):>10}", "cyan"),
+            f"  {one.messages:>8,}  {one.archived or '-':>8}  {visible(one.id)}",
+        )
+    say()
+    say((amount(len(indexes), "index", "indexes"), "bold"))
+    for index in indexes:
+        _print_index(index)
+
+
+def _all_indexes(connection: ValkeyConnection) -> list[Found]:
+    listed = _indexes.names(connection)
+    names = [] if isinstance(listed, ValkeyMemoryError) else listed
+    infos = [info for name in names if (info := _indexes.on_server(connection, name))]
+    found = [_indexes.found_on_server(connection, info, memory=True) for info in infos]
+    for name in _indexes.exact_names(connection, names):
+        if (one := _indexes.exact(connection, name)) is not None:
+            found.append(one)
+    return found
+
+
+def _print_index(index: Found) -> None:
+    state = [] if index.ready else [("  still being filled", "yellow")]
+    if index.failures:
+        state.append((f"  {index.failures:,} documents could not be indexed", "red"))
+    say("  ", (visible(index.name), "bold"), *(state or [("  healthy", "green")]))
+    shape = [
+        "exact search" if index.search == "exact" else index.algorithm or "no vectors",
+        index.storage,
+        f"{index.dimension} numbers",
+        *([index.metric] if index.metric else []),
+    ]
+    say(f"    {', '.join(shape)}")
+    memory = "memory unknown"
+    if index.bytes_per_document is not None:
+        memory = f"about {size(index.bytes)}, {size(index.bytes_per_document)} each"
+    say(f"    {amount(index.documents, 'document')}, {memory}")
+    if index.fields:
+        say(("    " + visible(", ".join(f"{n} ({k})" for n, k in index.fields.items())), "dim"))
+
+
+def _conversation_json(one: Conversation) -> dict[str, Any]:
+    return {
+        "session_id": one.id,
+        "messages": one.messages,
+        "archived": one.archived,
+        "ttl_seconds": one.ttl,
+        "bytes": one.bytes,
+    }
+
+
+def _index_json(index: Found) -> dict[str, Any]:
+    return {
+        "name": index.name,
+        "search": index.search,
+        "storage": index.storage,
+        "dimension": index.dimension,
+        "metric": index.metric,
+        "algorithm": index.algorithm,
+        "documents": index.documents,
+        "failures": index.failures,
+        "ready": index.ready,
+        "fields": index.fields,
+        "bytes_per_document": index.bytes_per_document,
+        "bytes": index.bytes,
+    }
