@@ -112,7 +112,7 @@ def measured(
         ordered = [c for c in SENT_FIRST if c in commands]
         ordered += sorted(commands.keys() - set(SENT_FIRST))
         shown = [
-            f"{c.upper()}" + (f" x {commands[c]}" if commands[c] > 1 else "") for c in ordered
+            c.upper().replace("|", " ") + (f" x {commands[c]}" if commands[c] > 1 else "") for c in ordered
         ]
         rows.append(f"| {name} | {len(steps)} | {', '.join(shown) or '-'} |")
     return rows
