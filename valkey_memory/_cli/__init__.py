@@ -1,7 +1,8 @@
 """The command line ``valkey-memory``. Nothing of the library imports it.
 
 One concept per module: ``_app`` (options, errors, output), ``_keyspace`` (what it asks the server),
-and the commands in ``_conversations``, ``_search``, ``_stats``, ``_doctor``, ``_transfer``, ``_demo``.
+and the commands in ``_conversations``, ``_search``, ``_stats``, ``_doctor``, ``_transfer`` and
+``_demo``. ``_checks`` judges what ``_doctor`` found.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-class Stop(ValkeyMemoryError):
+class CliError(ValkeyMemoryError):
     """The command cannot go on; the text says why and what to do."""
 
 

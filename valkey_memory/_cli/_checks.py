@@ -264,7 +264,8 @@ def check_json(facts: Facts) -> Iterator[Finding]:
             "has it).",
         )
     elif facts.json_commands:
-        modules = [node.modules["json"] for node in facts.nodes if "json" in (node.modules or {})]
+        known = [node.modules for node in facts.nodes if node.modules is not None]
+        modules = [each["json"] for each in known if "json" in each]
         shown = (
             f"valkey-json {dotted(module_version(min(modules)))}" if modules else "JSON commands"
         )
@@ -285,7 +286,7 @@ def check_eviction(facts: Facts) -> Iterator[Finding]:
         when = (
             f"At {size(limited[0].maxmemory)} (maxmemory)"
             if limited
-            else "There is no limit yet (maxmemory 0), but as soon as there is one and it is reached"
+            else "There is no limit yet (maxmemory 0); once there is one and it is reached,"
         )
         so_far = f" {amount(evicted, 'key')} went that way since the start." if evicted else ""
         fix = (
@@ -319,8 +320,8 @@ def check_eviction(facts: Facts) -> Iterator[Finding]:
                 "eviction",
                 "warning",
                 f"{node.address} is nearly full",
-                f"{size(used)} of {size(limit)} (maxmemory) are used. Beyond that the server evicts "
-                "keys, or refuses writes with noeviction.",
+                f"{size(used)} of {size(limit)} (maxmemory) are used. Beyond that the server "
+                "evicts keys, or refuses writes with noeviction.",
                 "Raise maxmemory, or give conversations a TTL and a window.",
             )
 
@@ -439,7 +440,7 @@ def _index_findings(facts: Facts, index: Found) -> Iterator[Finding]:
             f"{amount(index.failures, 'document')} of index {index.name!r} could not be indexed",
             "They are stored and no search finds them: their vectors have another length, or a "
             "field another type. Other programs wrote them; this library refuses such documents.",
-            f"Look at the keys {index.name}:*, and write those documents again through the library.",
+            f"Look at the keys {index.name}:*, and write those documents anew through the library.",
         )
     if not index.ready:
         yield Finding(

@@ -20,7 +20,7 @@ from .._messages import read_tool_call
 from .._plans import Plan, atomic
 from .._store import MessageStore
 from . import _output
-from ._app import Json, KeyPrefix, Stop, Timeout, Url, Yes, confirm, connected
+from ._app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
 from ._keyspace import describe, keys_of, walk
 from ._output import amount, out, say, visible, visible_lines
 
@@ -34,7 +34,7 @@ def sessions(
     begins: Annotated[
         str, typer.Argument(metavar="[BEGINNING]", help="Only session ids that begin so.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=0, help="Stop after so many; 0 is all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="CliError after so many; 0 is all.")] = 0,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
     timeout: Timeout = 5.0,
@@ -132,7 +132,7 @@ def show(
     with connected(url, timeout, key_prefix) as connection:
         old, elements, length = connection.run(_look(key, sidecar, last, archived))
         if not elements and not old and not follow:
-            raise Stop(
+            raise CliError(
                 f"there is no conversation {session!r} at {key!r}; "
                 "valkey-memory sessions lists those that there are"
             )
@@ -181,7 +181,8 @@ def count_new(old: Sequence[bytes], new: Sequence[bytes], grown: int) -> int | N
     """
     if grown >= len(new):
         return None
-    for number in (grown, *range(len(new))):
+    candidates: list[int] = [grown, *range(len(new))]
+    for number in candidates:
         if 0 <= number < len(new):
             kept = new[: len(new) - number]
             if old and list(old[-len(kept) :]) == list(kept[-len(old) :]):
@@ -212,7 +213,7 @@ def _follow(
             number = count_new(tail, end, now - length)
         if number is None:
             if tail and not (printer.raw or printer.json):
-                say((f"-- the conversation was {'replaced' if end else 'deleted'} --", "dim"))
+                say((f"-- the conversation was {'changed' if end else 'deleted'} --", "dim"))
             number = len(end)
         printer.print_all(end[len(end) - number :], now - number)
         length, tail = now, list(end[-_TAIL:])
@@ -308,10 +309,9 @@ def _placeholder(kind: str, value: object) -> str:
     data, mime = value.get("data"), f"{name}/{value.get('format', '')}"
     if isinstance(source, str) and (parts := split_data_url(source)):
         mime, data = parts
+    about = str(source)
     if isinstance(data, str):
         about = f"{mime}, {_output.size(len(data) * 3 // 4)}"
-    else:
-        about = str(source)
     label = f"{name} {value['filename']}" if value.get("filename") else name
     return visible(f"{label}: {about}" if about else label)
 
@@ -346,7 +346,7 @@ def delete(
         store = MessageStore(connection=connection, key_prefix=key_prefix)
         messages, archived = store.count_all(session)
         if not messages and not archived:
-            raise Stop(f"there is no conversation {session!r} under {key_prefix!r}")
+            raise CliError(f"there is no conversation {session!r} under {key_prefix!r}")
         what = amount(messages, "message") + (f" and {archived:,} archived" if archived else "")
         confirm(f"Delete {session!r} with {what} at {connection.address}?", yes=yes)
         deleted = store.delete(session)

@@ -172,9 +172,10 @@ def ask_every_node(connection: ValkeyConnection, operation: str, *command: str) 
         return {connection.address: reply}
     glide = _glide.load("glide_sync")
     try:
-        replies = client.custom_command(list(command), route=glide.AllPrimaries())  # type: ignore[call-arg]
+        replies: Any = client.custom_command(list(command), glide.AllPrimaries())  # type: ignore[call-arg]
     except glide.GlideError as error:
         return {connection.address: connection._factory.error(error, operation)}
     if not isinstance(replies, dict):
         return {connection.address: replies}
-    return {address.decode(): reply for address, reply in replies.items()}
+    by_node: dict[bytes, Reply] = replies
+    return {address.decode(): reply for address, reply in by_node.items()}

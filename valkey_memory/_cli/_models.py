@@ -45,8 +45,8 @@ def embed_query(name: str) -> EmbedQuery:
         if callable(found := getattr(model, method, None)):
             return found  # type: ignore[no-any-return]
     raise ConfigurationError(
-        f"--embedding {name!r} is {type(model).__name__}, which has neither embed_query (LangChain) "
-        "nor get_query_embedding (LlamaIndex)"
+        f"--embedding {name!r} is {type(model).__name__}, which has neither embed_query "
+        "(LangChain) nor get_query_embedding (LlamaIndex)"
     )
 
 
@@ -68,7 +68,7 @@ def _local() -> EmbedQuery:
     model = wordllama.WordLlama.load(
         cache_dir=Path(spec.origin).parent, dim=LOCAL_DIMENSION, disable_download=True
     )
-    return lambda text: model.embed([text])[0].tolist()  # type: ignore[no-any-return]
+    return lambda text: model.embed([text])[0].tolist()
 
 
 def _bedrock(model_id: str) -> Any:

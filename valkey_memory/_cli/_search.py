@@ -14,7 +14,7 @@ from .._errors import ConfigurationError
 from .._vector_index import VectorIndex
 from .._vectors import Metric
 from . import _indexes, _output
-from ._app import Json, Stop, Timeout, Url, connected
+from ._app import CliError, Json, Timeout, Url, connected
 from ._models import Embedding, embed_query
 from ._output import out, say, visible, visible_lines
 
@@ -47,7 +47,7 @@ def search(
         attached = attach(connection, index, metric)
         vector = embed_query(embedding)(query)
         if len(vector) != attached.dimension:
-            raise Stop(
+            raise CliError(
                 f"--embedding {embedding} gives {len(vector)} numbers, and index {index!r} has "
                 f"vectors of {attached.dimension}: name the model that its documents were "
                 "embedded with"
@@ -96,12 +96,12 @@ def attach(connection: ValkeyConnection, name: str, metric: str) -> VectorIndex:
     """The index of that name with the shape that it has, on the server or for exact search.
 
     Raises:
-        Stop: There is none, or it is not one of this library's.
+        CliError: There is none, or it is not one of this library's.
     """
     info = _indexes.on_server(connection, name)
     if info is not None:
         if not info.dimension:
-            raise Stop(
+            raise CliError(
                 f"index {name!r} has no vector field _embedding: it was not made by this library"
             )
         schema = _indexes.schema_of(info)
@@ -120,7 +120,7 @@ def attach(connection: ValkeyConnection, name: str, metric: str) -> VectorIndex:
         listed = _indexes.names(connection)
         known = [*(listed if isinstance(listed, list) else [])]
         known += _indexes.exact_names(connection, known)
-        raise Stop(
+        raise CliError(
             f"there is no index {name!r}, and there are no documents at {name + ':'!r}. "
             f"There {'are ' + ', '.join(known) if known else 'is none at all'} "
             f"at {connection.address}"

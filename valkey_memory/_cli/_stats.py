@@ -82,10 +82,8 @@ def _all_indexes(connection: ValkeyConnection) -> list[Found]:
     names = [] if isinstance(listed, ValkeyMemoryError) else listed
     infos = [info for name in names if (info := _indexes.on_server(connection, name))]
     found = [_indexes.found_on_server(connection, info, memory=True) for info in infos]
-    for name in _indexes.exact_names(connection, names):
-        if (one := _indexes.exact(connection, name)) is not None:
-            found.append(one)
-    return found
+    exact = (_indexes.exact(connection, name) for name in _indexes.exact_names(connection, names))
+    return found + [one for one in exact if one is not None]
 
 
 def _print_index(index: Found) -> None:

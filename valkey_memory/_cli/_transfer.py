@@ -33,7 +33,7 @@ from .._errors import ConfigurationError
 from .._keys import list_key
 from .._plans import Command
 from . import _output
-from ._app import FAILED, Json, KeyPrefix, Stop, Timeout, Url, Yes, confirm, connected, fail
+from ._app import FAILED, CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected, fail
 from ._keyspace import Conversation, answered, ask, describe, keys_of, pieces, walk
 from ._output import amount, err, tell
 
@@ -154,7 +154,7 @@ def _read_all(
     for page in pages:
         known = list(describe(connection, key_prefix, page))
         if sessions and (missing := set(page) - {one.id for one in known}):
-            raise Stop(f"there is no conversation {', '.join(map(repr, sorted(missing)))}")
+            raise CliError(f"there is no conversation {', '.join(map(repr, sorted(missing)))}")
         for some in _batches(known):
             yield from _read(connection, key_prefix, some)
 
@@ -240,7 +240,7 @@ def _writing(path: Path | None) -> Iterator[IO[bytes]]:
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise Stop(f"cannot write {path}: {error.strerror}") from error
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -333,12 +333,12 @@ def _agree(
 ) -> None:
     exist = f"{len(existing):,} of {amount(number, 'conversation')}"
     if mode == "new":
-        raise Stop(
+        raise CliError(
             f"{exist} to import exist at {address}: {_some(existing)}. Nothing was written. "
             "Use --replace or --append, or another --key-prefix"
         )
     if stdin and not yes:
-        raise Stop(f"{exist} exist, and an import from stdin cannot ask: give --yes")
+        raise CliError(f"{exist} exist, and an import from stdin cannot ask: give --yes")
     verb = "replaced" if mode == "replace" else "added to"
     confirm(f"{exist} exist at {address} and will be {verb}: {_some(existing)}. Go on?", yes=yes)
 
@@ -355,7 +355,7 @@ def _reading(name: str) -> Iterator[IO[bytes]]:
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise Stop(f"cannot read {name}: {error.strerror}") from error
+        raise CliError(f"cannot read {name}: {error.strerror}") from error
     with file:
         yield file
 
@@ -364,13 +364,13 @@ def _check(lines: IO[bytes], name: str, key_prefix: str) -> tuple[list[str], int
     """The session ids and the number of messages of a file that is whole.
 
     Raises:
-        Stop: It is not, with the line.
+        CliError: It is not, with the line.
     """
     ids: dict[str, None] = {}
     messages = 0
     for whole in _conversations(lines, name):
         if whole.id in ids:
-            raise Stop(f"{name} has the conversation {whole.id!r} twice. Nothing was written")
+            raise CliError(f"{name} has the conversation {whole.id!r} twice. Nothing was written")
         list_key(key_prefix, whole.id)
         ids[whole.id] = None
         messages += len(whole.active) + len(whole.archived)
@@ -409,9 +409,9 @@ def _conversations(lines: IO[bytes], name: str) -> Iterator[Whole]:
             else:
                 raise ValueError(f"{kind!r} is no type that belongs here")
         except (ValueError, binascii.Error) as error:
-            raise Stop(f"line {number} of {name}: {error}. Nothing was written") from error
+            raise CliError(f"line {number} of {name}: {error}. Nothing was written") from error
     if not ended:
-        raise Stop(
+        raise CliError(
             f"{name} ends after line {number} without its end line: it is cut off, or no export. "
             "Nothing was written"
         )

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from valkey_memory import ValkeyConnection
+from valkey_memory._cli._commands import app
+from valkey_memory._plans import Command, Plan, Reply, Request
+
+Run = Callable[..., Result]
+
+
+def send(connection: ValkeyConnection, *command: str | bytes) -> Reply:
+    """Send one command over a connection, behind the library."""
+
+    def plan(command: Command) -> Plan[Reply]:
+        replies = yield Request("test", (command,))
+        return replies[0]
+
+    return connection.run(plan(command))
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """What ``--json`` printed: one object per line, and nothing else."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command line in this process; its exit status must be 0 unless said otherwise."""
+    monkeypatch.delenv("VALKEY_URL", raising=False)
+
+    def run(*arguments: str, status: int = 0, **options: Any) -> Result:
+        result = CliRunner().invoke(app, list(arguments), **options)
+        assert result.exit_code == status, (result.output, result.exception)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def server_url(connection: ValkeyConnection) -> str:
+    """The URL of ``connection``: standalone and cluster in turn."""
+    assert connection.url is not None
+    return connection.url
+
+
+@pytest.fixture
+def at(run: Run, server_url: str, prefix: str) -> Run:
+    """``run`` with the options that lead to this test's conversations."""
+
+    def at(*arguments: str, session: str | None = None, **options: Any) -> Result:
+        last = [] if session is None else ["--", session]  # may begin with a dash
+        return run(*arguments, "--url", server_url, "--key-prefix", prefix, *last, **options)
+
+    return at
