@@ -124,9 +124,7 @@ def test_url_options_are_those_of_the_parser() -> None:
 
 
 def test_url_defaults_are_those_of_the_settings() -> None:
-    defaults = {
-        option: str(getattr(_settings.Settings(), option)) for option in _settings._OPTIONS
-    }
+    defaults = {option: str(getattr(_settings.Settings(), option)) for option in _settings._OPTIONS}
     shown = {code(row[0])[0]: row[2].strip("`") for row in rows("reference/settings.md", "option")}
     assert float(shown["request_timeout"]) == float(defaults["request_timeout"])
     assert float(shown["connection_timeout"]) == float(defaults["connection_timeout"])
@@ -257,7 +255,9 @@ def test_pages_load_nothing_from_elsewhere(pages: dict[Path, Page], site: Path) 
         ]
         assert outside == [], path.name
     for style in site.rglob("*.css"):
-        found = re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')]+)""", style.read_text())
+        found = re.findall(
+            r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')]+)""", style.read_text()
+        )
         assert found == [], style.name
 
 

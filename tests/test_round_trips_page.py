@@ -1,4 +1,4 @@
-"""The tables of docs/concepts/round-trips.md, measured: round trips here, commands on the server."""
+"""The tables of docs/concepts/round-trips.md, measured: round trips, and commands on the server."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def measured(
         ordered = [c for c in SENT_FIRST if c in commands]
         ordered += sorted(commands.keys() - set(SENT_FIRST))
         shown = [
-            c.upper().replace("|", " ") + (f" x {commands[c]}" if commands[c] > 1 else "") for c in ordered
+            c.upper().replace("|", " ") + (f" x {commands[c]}" if commands[c] > 1 else "")
+            for c in ordered
         ]
         rows.append(f"| {name} | {len(steps)} | {', '.join(shown) or '-'} |")
     return rows

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md has every error class, and the messages as the library really says them."""
+"""docs/troubleshooting.md has every error class, and the messages as the library says them."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def no_message(server: EmbeddedValkey) -> None:
 
 
 def corrupt_element(server: EmbeddedValkey) -> None:
-    admin(server.port, "RPUSH", "chat:alice-1", '{"role": "user", "content": "Hi"}', '{"text": "Hi"}')
+    admin(
+        server.port, "RPUSH", "chat:alice-1", '{"role": "user", "content": "Hi"}', '{"text": "Hi"}'
+    )
     MessageStore(url=server.url).messages("alice-1")
 
 

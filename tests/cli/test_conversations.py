@@ -75,9 +75,7 @@ def test_no_session_is_said_on_stderr(at: Run) -> None:
     assert "--key-prefix" in result.stderr
 
 
-def test_a_conversation_of_archived_messages_alone_is_listed(
-    at: Run, store: MessageStore
-) -> None:
+def test_a_conversation_of_archived_messages_alone_is_listed(at: Run, store: MessageStore) -> None:
     store.append("old", user("x"))
     store.archive_oldest("old", 1)
     (row,) = rows(at("sessions", "--json"))
@@ -129,9 +127,7 @@ def test_show_by_role(at: Run, store: MessageStore) -> None:
     assert re.search(r"^tool  call_1  .*  #4\n  Maine Coon$", text, re.MULTILINE)
 
 
-def test_show_what_the_frameworks_wrote(
-    at: Run, connection: ValkeyConnection, prefix: str
-) -> None:
+def test_show_what_the_frameworks_wrote(at: Run, connection: ValkeyConnection, prefix: str) -> None:
     from langchain_valkey_glide import ValkeyChatMessageHistory
     from llama_index_valkey_glide import ValkeyChatStore
 
@@ -161,9 +157,7 @@ def test_show_archived(at: Run, store: MessageStore) -> None:
     assert "1 message archived" in at("show", "s", "--archived").stdout
 
 
-def test_raw_is_what_is_stored(
-    at: Run, connection: ValkeyConnection, prefix: str
-) -> None:
+def test_raw_is_what_is_stored(at: Run, connection: ValkeyConnection, prefix: str) -> None:
     elements = ['{"role": "user",  "content": "spaces"}', '{"role":"user","content":"\x9b2J"}']
     send(connection, "RPUSH", f"{prefix}s", *elements)
     lines = at("show", "s", "--raw").stdout.splitlines()
