@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, NoReturn
 
 import click
@@ -72,9 +72,17 @@ app = typer.Typer(
 )
 
 
+def own_version() -> str:
+    """The version of this library, where it is installed."""
+    try:
+        return version("valkey-glide-memory")
+    except PackageNotFoundError:
+        return "0 (a source tree that is not installed)"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version("valkey-glide-memory"))
+        typer.echo(own_version())
         raise typer.Exit
 
 

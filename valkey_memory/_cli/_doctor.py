@@ -19,7 +19,7 @@ from .._index import _unknown_command
 from .._keys import check_prefix
 from .._plans import Reply
 from . import _indexes, _output
-from ._app import FAILED, Json, KeyPrefix, Timeout, Url
+from ._app import FAILED, Json, KeyPrefix, Timeout, Url, own_version
 from ._checks import Conversations, Facts, Finding, Level, Node, diagnose
 from ._indexes import Found
 from ._keyspace import ask, ask_every_node, describe, walk
@@ -114,7 +114,7 @@ def _print_indented(text: Text, indent: int) -> None:
 
 def _versions() -> dict[str, str]:
     return {
-        "valkey-glide-memory": importlib.metadata.version("valkey-glide-memory"),
+        "valkey-glide-memory": own_version(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }

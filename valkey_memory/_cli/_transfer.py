@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -128,8 +129,10 @@ def export(
         _progress(None) as bar,
     ):
         task = bar.add_task("exporting", total=None)
+        found = _read_all(connection, key_prefix, sessions, begins)
+        first = list(islice(found, 1))  # nothing is written if this fails
         _write_line(file, {"type": "export", "format": FORMAT, "version": VERSION})
-        for whole in _read_all(connection, key_prefix, sessions, begins):
+        for whole in chain(first, found):
             for line in lines_of(whole):
                 _write_line(file, line)
             number += 1

@@ -1,0 +1,221 @@
+"""What doctor judges, by the functions that judge, from facts as servers give them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from valkey_memory import AuthenticationError, CommandError, ConnectionFailedError
+from valkey_memory._cli._checks import (
+    Conversations,
+    Facts,
+    Finding,
+    Node,
+    check_wheels,
+    diagnose,
+    module_version,
+)
+from valkey_memory._cli._doctor import node_from, read_info
+from valkey_memory._cli._indexes import Found
+
+SEARCH_1_2_1, JSON_1_0_2 = 0x010201, 0x010002
+GLIDE = {"valkey-glide": "2.6.0", "valkey-glide-sync": "2.6.0"}
+NODE = Node(
+    address="host:6379",
+    version="9.1.2",
+    modules={"search": SEARCH_1_2_1, "json": JSON_1_0_2},
+    used_memory=10_000_000,
+    maxmemory=100_000_000,
+    maxmemory_policy="noeviction",
+    evicted_keys=0,
+    aof=True,
+    save="3600 1",
+)
+INDEX = Found("memories", "server", "json", 256, 10, "cosine", "hnsw", {"user_id": "tag"})
+HEALTHY = Facts(
+    wheels=GLIDE,
+    address="host:6379",
+    nodes=(NODE,),
+    search_commands=True,
+    json_commands=True,
+    conversations=Conversations(3),
+    indexes=(INDEX,),
+    index="memories",
+    dimension=256,
+)
+
+
+def node(**changes: Any) -> Facts:
+    return replace(HEALTHY, nodes=(replace(NODE, **changes),))
+
+
+def bad(facts: Facts) -> list[Finding]:
+    return [finding for finding in diagnose(facts) if finding.level != "ok"]
+
+
+def test_all_is_well() -> None:
+    assert bad(HEALTHY) == []
+    assert {finding.check for finding in diagnose(HEALTHY)} == {
+        "glide", "connection", "server", "search", "json", "eviction", "persistence", "ttl", "index",
+    }  # fmt: skip
+
+
+CASES: list[tuple[str, Facts, str, str, str, str]] = [
+    # name, facts, level, what, cause, fix
+    (
+        "down",
+        replace(HEALTHY, failure=ConnectionFailedError("refused")),
+        "problem", "cannot be reached", "refused", "Start the server",
+    ),
+    (
+        "password",
+        replace(HEALTHY, failure=AuthenticationError("WRONGPASS")),
+        "problem", "refuses user or password", "WRONGPASS", "valkey://user:password@host",
+    ),
+    (
+        "no search",
+        replace(HEALTHY, search_commands=False),
+        "warning", "no search module", "in the client", "valkey-bundle",
+    ),
+    (
+        "search too old",
+        node(modules={"search": 0x010002}),
+        "problem", "valkey-search 1.0.2 is too old", "Before 1.2", "1.2 or later",
+    ),
+    (
+        "search on some nodes",
+        replace(HEALTHY, nodes=(NODE, replace(NODE, modules={}))),
+        "problem", "the nodes differ", "some have none", "every node",
+    ),
+    (
+        "search of two versions",
+        replace(HEALTHY, nodes=(NODE, replace(NODE, modules={"search": 0x010300}))),
+        "problem", "the nodes differ", "1.2.1, valkey-search 1.3.0", "every node",
+    ),
+    (
+        "no json",
+        replace(HEALTHY, json_commands=False),
+        "warning", "no JSON module", "storage", 'storage="hash"',
+    ),
+    (
+        "allkeys-lru",
+        node(maxmemory_policy="allkeys-lru", evicted_keys=7),
+        "problem", "allkeys-lru throws memory away", "At 100.0 MB", "noeviction",
+    ),
+    (
+        "allkeys without a limit",
+        node(maxmemory_policy="allkeys-lfu", maxmemory=0),
+        "problem", "allkeys-lfu", "no limit yet", "noeviction",
+    ),
+    (
+        "volatile",
+        node(maxmemory_policy="volatile-ttl"),
+        "warning", "ends conversations early", "before their time", "noeviction",
+    ),
+    ("full", node(used_memory=95_000_000), "warning", "nearly full", "95.0 MB of 100.0 MB", "Raise"),
+    (
+        "no persistence",
+        node(aof=False, save=""),
+        "warning", "persistence is off", "forgets everything", "appendonly yes",
+    ),
+    (
+        "a disk that is full",
+        node(failed_write="snapshot"),
+        "problem", "cannot write its snapshot", "is lost", "log",
+    ),
+    (
+        "some without ttl",
+        replace(HEALTHY, conversations=Conversations(10, ["a", "b", "c", "d"])),
+        "warning", "4 of 10 conversations never expire", "'a', 'b', 'c', ...", "ttl=",
+    ),
+    (
+        "wrong dimension",
+        replace(HEALTHY, dimension=1024),
+        "problem", "vectors of 256 numbers, not 1024", "another embedding model", "another index name",
+    ),
+    (
+        "no such index",
+        replace(HEALTHY, index="other"),
+        "problem", "there is no index 'other'", "'memories'", "Check the name",
+    ),
+    (
+        "documents that are not indexed",
+        replace(HEALTHY, indexes=(replace(INDEX, failures=2),)),
+        "problem", "2 documents of index 'memories'", "no search finds them", "memories:*",
+    ),
+    (
+        "filling",
+        replace(HEALTHY, indexes=(replace(INDEX, ready=False),)),
+        "warning", "still being filled", "background", "Wait",
+    ),
+    ("old", node(version="7.0.5"), "problem", "Valkey 7.0.5 is too old", "7.2", "7.2 or later"),
+    ("hangs", node(version="9.1.1"), "warning", "can hang", "pipeline", "9.1.2 or later"),
+    ("redis", node(name="redis", version="7.4.0"), "warning", "redis 7.4.0", "Valkey", "7.2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_what_is_wrong_is_named_with_cause_and_fix(case: Any) -> None:
+    _, facts, level, what, cause, fix = case
+    (finding,) = bad(facts)
+    assert finding.level == level
+    assert what in finding.what
+    assert cause in finding.cause
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        node(
+            version=None, modules=None, maxmemory_policy=None, aof=None, save=None, maxmemory=None
+        ),
+        node(modules={}),
+        node(aof=False, save=None),  # CONFIG is not permitted
+        replace(HEALTHY, indexes=None, index=None),
+        replace(HEALTHY, conversations=Conversations()),
+        replace(HEALTHY, nodes=()),
+    ],
+)
+def test_what_is_not_told_is_unknown_and_not_wrong(facts: Facts) -> None:
+    assert bad(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("wheels", "what", "fix"),
+    [
+        (
+            {"valkey-glide": "2.5.2", "valkey-glide-sync": "2.10.0"},
+            "valkey-glide 2.5.2 and valkey-glide-sync 2.10.0 do not work together",
+            "valkey-glide==2.10.0 valkey-glide-sync==2.10.0",
+        ),
+        (
+            {"valkey-glide": "2.6.0", "valkey-glide-sync": None},
+            "valkey-glide-sync is not installed",
+            "pip install --force-reinstall valkey-glide valkey-glide-sync",
+        ),
+    ],
+)
+def test_wheels_that_differ(wheels: dict[str, str | None], what: str, fix: str) -> None:
+    (finding,) = check_wheels(Facts(wheels=wheels))
+    assert (finding.level, finding.what) == ("problem", what)
+    assert "glide_shared" in finding.cause or "two wheels" in finding.cause
+    assert fix in finding.fix
+
+
+def test_info_as_servers_write_it() -> None:
+    info = read_info(
+        b"# Server\r\nserver_name:valkey\r\nvalkey_version:8.1.3\r\n# Memory\r\nmaxmemory:0\r\n"
+        b"maxmemory_policy:allkeys-lru\r\n# Persistence\r\naof_enabled:0\r\n"
+        b"rdb_last_bgsave_status:err\r\n# Modules\r\n"
+        b"module:name=search,ver=65538,api=1,filters=0,usedby=[],using=[],options=[]\r\n"
+    )
+    found = node_from("host:1", info, {b"save": b""})
+    assert found.modules == {"search": 65538}
+    assert module_version(65538) == (1, 0, 2)
+    assert (found.version, found.maxmemory, found.maxmemory_policy) == ("8.1.3", 0, "allkeys-lru")
+    assert (found.aof, found.save, found.failed_write) == (False, "", "snapshot")
+    refused = node_from("host:1", info, CommandError("NOPERM"))
+    assert refused.save is None
