@@ -133,7 +133,7 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
     (
         "wrong dimension",
         replace(HEALTHY, dimension=1024),
-        "problem", "vectors of 256 numbers, not 1024", "another embedding model", "another index name",
+        "problem", "vectors of 256 numbers, not 1024", "another embedding model", "another index",
     ),
     (
         "no such index",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory._cli._indexes import on_server
 
 from ..embeddings.local import WordLlamaEmbeddings
 from ..vectors.search_server import find, wipe
@@ -35,6 +37,8 @@ def fill(connection: ValkeyConnection, embedding: Any, **options: Any) -> None:
         embedding, NAME, connection=connection, metadata_fields=FIELDS, **options
     )
     store.add_texts(TEXTS, METADATA, ids=["ecs", "cat", "lunch"])
+    while (info := on_server(connection, NAME)) and not info.ready:
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_search_finds_the_nearest(run: Run, filled: str) -> None:
     options = ("--index", NAME, "--url", filled, "--embedding", "tests.cli.models:WORDS")
     found = rows(run("search", "the cat", *options, "--json"))
-    assert [row["id"] for row in found][0] == "cat"
+    assert found[0]["id"] == "cat"
     assert [row["score"] for row in found] == sorted((r["score"] for r in found), reverse=True)
     assert found[0].keys() == {"score", "id", "content", "metadata"}
     assert found[0]["content"] == TEXTS[1]

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -21,17 +20,35 @@ from .._keys import check_prefix
 from . import _output
 
 FAILED, USAGE = 1, 2
+_SERVER = "Server"  # a panel of the help
 
 Url = Annotated[
     str | None,
     typer.Option(
         envvar="VALKEY_URL",
+        metavar="URL",
+        rich_help_panel=_SERVER,
         show_default="valkey://localhost:6379",
         help="The server: valkey://, valkeys:// (TLS), redis://, rediss:// or embedded:///dir.",
     ),
 ]
-KeyPrefix = Annotated[str, typer.Option(help="What the keys of conversations begin with.")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds that one request may take.")]
+KeyPrefix = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        rich_help_panel=_SERVER,
+        help="What the keys of conversations begin with.",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        metavar="SECONDS",
+        rich_help_panel=_SERVER,
+        help="How long one request may take.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -112,7 +129,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     try:
         agreed = typer.confirm(_output.visible(question), err=True)
-    except (typer.Abort, click.exceptions.Abort):
+    except typer.Abort:
         agreed = False
         sys.stderr.write("\n")
     if not agreed:

@@ -153,6 +153,9 @@ def check_connection(facts: Facts) -> Iterator[Finding]:
             "Give the right ones: valkey://user:password@host, special characters "
             "percent-encoded. The default user has no name: valkey://:password@host."
         )
+    elif "no permission" in text.lower() or "noperm" in text.lower():
+        what = f"{facts.address} refuses what this user needs"
+        fix = "Give it the permission: ACL SETUSER name +info. GLIDE sends INFO when it connects."
     elif isinstance(failure, ConfigurationError):
         what = "the connection cannot be made"
         fix = "Do as the cause says."
