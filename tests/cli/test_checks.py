@@ -58,7 +58,8 @@ def bad(facts: Facts) -> list[Finding]:
 def test_all_is_well() -> None:
     assert bad(HEALTHY) == []
     assert {finding.check for finding in diagnose(HEALTHY)} == {
-        "glide", "connection", "server", "search", "json", "eviction", "persistence", "ttl", "index",
+        "glide", "connection", "server", "search", "json", "eviction", "persistence", "ttl",
+        "index",
     }  # fmt: skip
 
 
@@ -114,7 +115,7 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
         node(maxmemory_policy="volatile-ttl"),
         "warning", "ends conversations early", "before their time", "noeviction",
     ),
-    ("full", node(used_memory=95_000_000), "warning", "nearly full", "95.0 MB of 100.0 MB", "Raise"),
+    ("full", node(used_memory=95_000_000), "warning", "nearly full", "95.0 MB of 100", "Raise"),
     (
         "no persistence",
         node(aof=False, save=""),

@@ -34,7 +34,9 @@ def sessions(
     begins: Annotated[
         str, typer.Argument(metavar="[BEGINNING]", help="Only session ids that begin so.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=0, help="CliError after so many; 0 is all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Stop after so many; 0 is all.")
+    ] = 0,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
     timeout: Timeout = 5.0,
@@ -109,7 +111,8 @@ def read_stored(raw: bytes) -> Stored:
 def show(
     session: SessionId,
     last: Annotated[
-        int | None, typer.Option("--last", "-n", min=1, help="Only the newest so many.")
+        int | None,
+        typer.Option("--last", "-n", min=1, metavar="N", help="Only the newest so many."),
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print the elements as stored.")] = False,
     archived: Annotated[
@@ -119,7 +122,7 @@ def show(
         bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.05, help="Seconds between two looks of --follow.")
+        float, typer.Option(min=0.05, metavar="SECONDS", help="Between two looks of --follow.")
     ] = 1.0,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
@@ -275,7 +278,7 @@ def _print_message(stored: Stored, position: int, *, archived: bool) -> None:
     if not body.plain:
         return
     if out.is_terminal:
-        out.print(Padding(body, (0, 0, 0, 2)))
+        out.print(Padding(body, (0, 0, 0, 2), expand=False))
     else:  # whole lines for grep
         out.print(Text("  ") + Text("\n  ").join(body.split("\n")), soft_wrap=True)
 

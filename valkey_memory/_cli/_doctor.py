@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from .._connection import ValkeyConnection
@@ -39,7 +40,8 @@ def doctor(
         str | None, typer.Option("--index", "-i", help="Look at this index, too.")
     ] = None,
     dimension: Annotated[
-        int | None, typer.Option(min=1, help="Numbers per vector that the index should have.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Numbers per vector that the index should have."),
     ] = None,
     embedding: Annotated[
         str | None,
@@ -96,20 +98,23 @@ def doctor(
 
 def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
-    what = Text.assemble((mark, style), (f"{finding.check:<12}", "dim"))
-    # The colour may be missing, the text not; so the level is a word.
-    what.append(_output.visible(finding.what), "" if finding.level == "ok" else "bold")
-    _print_indented(what, 0)
-    for label, text in (("cause  ", finding.cause), ("fix    ", finding.fix)):
-        if text:
-            _print_indented(Text.assemble((label, "dim"), _output.visible(text)), 8)
-
-
-def _print_indented(text: Text, indent: int) -> None:
-    if out.is_terminal:
-        out.print(Padding(text, (0, 0, 0, indent)))
-    else:
-        out.print(Text(" " * indent) + text, soft_wrap=True)
+    # The colour may be missing; so the level is a word.
+    say(
+        (mark, style),
+        (f"{finding.check:<12}", "dim"),
+        (_output.visible(finding.what), "" if finding.level == "ok" else "bold"),
+    )
+    for label, text in (("cause", finding.cause), ("fix", finding.fix)):
+        if not text:
+            continue
+        shown = Text(_output.visible(text))
+        if out.is_terminal:
+            grid = Table.grid(padding=(0, 2, 0, 0))
+            grid.add_column(width=5)
+            grid.add_row(Text(label, "dim"), shown)
+            out.print(Padding(grid, (0, 0, 0, 8), expand=False))
+        else:  # whole lines for grep
+            out.print(Text(f"        {label:<7}") + shown, soft_wrap=True)
 
 
 def _versions() -> dict[str, str]:

@@ -23,7 +23,9 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
     index: Annotated[str, typer.Option("--index", "-i", help="The name of the index.")],
     embedding: Embedding = "local",
-    k: Annotated[int, typer.Option("-k", min=1, help="At most so many documents.")] = 5,
+    k: Annotated[
+        int, typer.Option("-k", min=1, metavar="N", help="At most so many documents.")
+    ] = 5,
     filter_: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +75,7 @@ def search(
         )
         text = Text(visible_lines(document.content))
         if out.is_terminal:
-            out.print(Padding(text, (0, 0, 0, 8)))
+            out.print(Padding(text, (0, 0, 0, 8), expand=False))
         else:
             out.print(Text("        ") + text, soft_wrap=True)
     if not hits and not json:

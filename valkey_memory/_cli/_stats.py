@@ -17,7 +17,9 @@ from ._output import amount, say, size, visible
 
 
 def stats(
-    top: Annotated[int, typer.Option(min=0, help="How many of the largest to list.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many of the largest to list.")
+    ] = 10,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
     timeout: Timeout = 5.0,
