@@ -211,3 +211,15 @@ def test_stats(run: Run, at: Run, server_url: str, prefix: str) -> None:
     assert found["bytes"] == large["bytes"] + small["bytes"]
     assert len(rows(at("stats", "--top", "1", "--json"))[0]["largest"]) == 1
     assert "2 conversations under" in at("stats").stdout
+
+
+def test_nothing_but_json_on_stdout_when_a_command_asks(url: str, prefix: str) -> None:
+    with ValkeyConnection.from_url(url) as connection:
+        MessageStore(connection=connection, key_prefix=prefix).append("s", user("x"))
+    options = ("delete", "s", "--json", "--url", url, "--key-prefix", prefix)
+    done = script(*options, input="n\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Delete 's' with 1 message" in done.stderr
+    done = script(*options, input="y\n")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["deleted"] is True

@@ -127,10 +127,11 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is destroyed; end when the answer is no, or when nobody can answer."""
     if yes:
         return
-    try:
-        agreed = typer.confirm(_output.visible(question), err=True)
-    except typer.Abort:
-        agreed = False
+    # Not input(), which may write to stdout.
+    sys.stderr.write(f"{_output.visible(question)} [y/N]: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
         sys.stderr.write("\n")
-    if not agreed:
+    if answer.strip().lower() not in ("y", "yes"):
         fail("nothing was changed; --yes goes on without asking")
