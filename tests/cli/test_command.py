@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from valkey_memory import MessageStore, ValkeyConnection
+from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 
+from ..servers import admin
 from .conftest import Run, rows
 from .test_conversations import user
 
@@ -211,6 +212,19 @@ def test_stats(run: Run, at: Run, server_url: str, prefix: str) -> None:
     assert found["bytes"] == large["bytes"] + small["bytes"]
     assert len(rows(at("stats", "--top", "1", "--json"))[0]["largest"]) == 1
     assert "2 conversations under" in at("stats").stdout
+
+
+def test_stats_where_memory_usage_is_not_permitted(run: Run, server: EmbeddedValkey) -> None:
+    with ValkeyConnection.from_url(server.url) as connection:
+        store = MessageStore(connection=connection, key_prefix="stats-refused:")
+        store.append("s", user("x"))
+        admin(server.port, "ACL", "SETUSER", "carol", "on", ">pw", "~*", "+@all", "-memory")
+        url = server.url.replace("valkey://", "valkey://carol:pw@")
+        options = ("stats", "--url", url, "--key-prefix", "stats-refused:")
+        assert rows(run(*options, "--json"))[0]["bytes"] is None
+        assert "memory unknown" in run(*options).stdout
+        store.delete("s")
+        admin(server.port, "ACL", "DELUSER", "carol")
 
 
 def test_nothing_but_json_on_stdout_when_a_command_asks(url: str, prefix: str) -> None:

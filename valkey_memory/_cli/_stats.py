@@ -32,6 +32,7 @@ def stats(
     """
     with connected(url, timeout, key_prefix) as connection:
         number = messages = archived = without_ttl = used = 0
+        known = True
         largest: list[tuple[int, str, Conversation]] = []
         for page in walk(connection, key_prefix):
             for one in describe(connection, key_prefix, page, memory=True):
@@ -40,6 +41,7 @@ def stats(
                 archived += one.archived
                 without_ttl += one.ttl_ms is None
                 used += one.bytes or 0
+                known = known and one.bytes is not None
                 heapq.heappush(largest, (one.bytes or 0, one.id, one))
                 if len(largest) > top:
                     heapq.heappop(largest)
@@ -54,7 +56,7 @@ def stats(
                 "messages": messages,
                 "archived": archived,
                 "without_ttl": without_ttl,
-                "bytes": used,
+                "bytes": used if known else None,
                 "largest": [_conversation_json(one) for one in listed],
                 "indexes": [_index_json(one) for one in indexes],
             }
@@ -62,8 +64,10 @@ def stats(
         return
     say((amount(number, "conversation"), "bold"), f" under {visible(key_prefix)} at {address}")
     say(f"  {amount(messages, 'message')}, {archived:,} archived")
-    each = f", {size(used // number)} each" if number else ""
-    say(f"  {size(used)}{each}")
+    if not known:
+        say("  memory unknown: the server does not permit MEMORY USAGE")
+    elif number:
+        say(f"  {size(used)}, {size(used // number)} each")
     say(f"  {without_ttl:,} never expire")
     if listed:
         say()

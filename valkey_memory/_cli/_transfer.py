@@ -30,7 +30,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from .._connection import ValkeyConnection
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, ValkeyMemoryError
 from .._keys import list_key
 from .._plans import Command
 from . import _output
@@ -302,7 +302,13 @@ def import_(
         with _progress(messages) as bar:
             task = bar.add_task("importing", total=messages)
             for some in _write_batches(_conversations(lines, file)):
-                taken = _write(connection, key_prefix, some, mode)
+                try:
+                    taken = _write(connection, key_prefix, some, mode)
+                except ValkeyMemoryError as error:
+                    raise CliError(
+                        f"{written:,} of {amount(len(ids), 'conversation')} were written, "
+                        f"{len(some):,} may have been. {error}"
+                    ) from error
                 written += len(some) - len(taken)
                 refused += taken
                 bar.update(task, advance=sum(len(o.active) + len(o.archived) for o in some))
