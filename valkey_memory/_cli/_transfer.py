@@ -306,7 +306,7 @@ def import_(
                     taken = _write(connection, key_prefix, some, mode)
                 except ValkeyMemoryError as error:
                     raise CliError(
-                        f"{written:,} of {amount(len(ids), 'conversation')} were written, "
+                        f"{written:,} of {amount(len(ids), 'conversation')} written, "
                         f"{len(some):,} may have been. {error}"
                     ) from error
                 written += len(some) - len(taken)
