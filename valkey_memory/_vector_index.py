@@ -270,8 +270,8 @@ class VectorIndex:
             ef_runtime: HNSW effort for this search only.
 
         Returns:
-            Documents with their similarity. Cosine: -1 to 1. Inner product: the product. L2:
-            ``1 / (1 + squared distance)``.
+            Documents with their similarity. It is -1 to 1 for cosine, the product for ip, and
+            ``1 / (1 + squared distance)`` for l2.
         """
         return self._run(self._find(vector, k, filter, min_score, embeddings, ef_runtime))
 
