@@ -180,6 +180,7 @@ def test_a_search_server(run: Run, search_url: str, storage: Any) -> None:
         name = f"doctor-{storage}"
         index = VectorIndex(name, 3, connection=connection, search="server", storage=storage)
         index.upsert([Document("1", "text", {}, [1, 0, 0])])
+        assert index.wait_until_ready()  # a new index is being filled for a moment
         options = ("doctor", "--url", search_url, "--index", name, "--json")
         assert findings(run(*options, "--dimension", "3")) == {}
         found = findings(run(*options, "--dimension", "256", status=1))
