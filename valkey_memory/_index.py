@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
@@ -30,7 +31,7 @@ from ._filter_query import compile_filter
 from ._filters import Exists, Filter
 from ._keys import sidecar
 from ._plans import AskCluster, Command, Pause, Plan, Request, atomic
-from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, parse_info
+from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
 from ._vectors import Vector, similarity
 
 T = TypeVar("T")
@@ -120,8 +121,19 @@ def wait_until_ready(schema: IndexSchema, polls: int, pause: float) -> Plan[Inde
     return found
 
 
-def drop(schema: IndexSchema) -> Plan[bool]:
-    """Drop the index; its documents stay. False when there was none."""
+def drop(schema: IndexSchema, found: IndexInfo | None, delete_documents: bool) -> Plan[bool]:
+    """Drop the index that ``probe`` found, of whatever shape. False when there is none.
+
+    Raises:
+        IndexMismatchError: Its documents shall go, and it indexes other keys than ``schema``'s.
+    """
+    if found is None:
+        return False
+    if delete_documents:
+        stored = replace(schema, storage=found.storage)
+        check_prefixes(found, stored)
+        yield from delete_matching(None, stored)
+        yield from forget_changes(stored)
     (reply,) = yield Request(
         f"drop index {schema.name!r}", (("FT.DROPINDEX", schema.name),), errors_as_replies=True
     )
@@ -181,6 +193,11 @@ def log_change(schema: IndexSchema, ids: Sequence[str]) -> tuple[Command, ...]:
         return ()
     trim = ("MAXLEN", "~", str(_CHANGES_KEPT))
     return (("XADD", changes_key(schema), *trim, "*", "ids", orjson.dumps(list(ids))),)
+
+
+def forget_changes(schema: IndexSchema) -> Plan[None]:
+    """Delete the stream of changes. A copy that read it finds it shorter, and loads anew."""
+    yield atomic(f"drop index {schema.name!r}", ("UNLINK", changes_key(schema)))
 
 
 def _logged(plan: Plan[T], schema: IndexSchema, ids: Sequence[str], cluster: bool) -> Plan[T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -165,7 +165,7 @@ class IndexInfo:
     """
 
     name: str
-    storage: str
+    storage: Storage
     prefixes: tuple[str, ...]
     fields: Mapping[str, str]
     dimension: int
@@ -208,7 +208,7 @@ def parse_info(reply: Any) -> IndexInfo:
     algorithm = _pairs(vector.get("algorithm", ()))
     return IndexInfo(
         name=_text(info["index_name"]),
-        storage=_text(definition["key_type"]).lower(),
+        storage="json" if _text(definition["key_type"]).lower() == "json" else "hash",
         prefixes=tuple(map(_text, definition["prefixes"])),
         fields=fields,
         dimension=_integer(vector.get("dimensions")),
@@ -239,8 +239,8 @@ def check_fits(info: IndexInfo, schema: IndexSchema) -> None:
         compare("its dimension", info.dimension, schema.dimension)
         compare("its metric", info.metric, schema.metric)
         compare("its algorithm", info.algorithm, schema.algorithm)
-    if schema.prefix not in info.prefixes:
-        problems.append(f"it indexes {_listed(info.prefixes)}, not {schema.prefix}")
+    if info.prefixes != (schema.prefix,):
+        problems.append(_other_keys(info, schema))
     for name, kind in {HAS: "tag", **schema.fields}.items():
         if name not in info.fields:
             problems.append(f"it lacks the {kind} field {name}")
@@ -253,5 +253,15 @@ def check_fits(info: IndexInfo, schema: IndexSchema) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "every key"
+def check_prefixes(info: IndexInfo, schema: IndexSchema) -> None:
+    """Raise IndexMismatchError when an existing index has other keys than ``schema``'s documents,
+    or more: their ids would be wrong, and they are not ours to delete."""
+    if info.prefixes != (schema.prefix,):
+        raise IndexMismatchError(
+            f"index {schema.name!r} exists, but {_other_keys(info, schema)}. Its documents are not "
+            "this library's to delete: drop the index alone"
+        )
+
+
+def _other_keys(info: IndexInfo, schema: IndexSchema) -> str:
+    return f"it indexes {', '.join(info.prefixes) or 'every key'}, not {schema.prefix}"

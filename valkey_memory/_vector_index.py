@@ -410,16 +410,25 @@ class VectorIndex:
         return found.ready
 
     def _drop(self, delete_documents: bool) -> Plan[bool]:
-        mode = yield from self._ready()
-        if mode == "server" and (yield from _index.probe(self._server_schema)) is None:
-            self._mode = None  # another one dropped it meanwhile
-            return False
-        if delete_documents:
-            yield from self._delete_where(None)
+        """Without ``_ready``, which would make the index, or refuse one that is to be made anew."""
+        mode, found = self._mode or self._search, None
+        if mode != "exact":
+            try:
+                found = yield from _index.probe(self._server_schema)
+            except SearchUnavailableError:
+                if mode != "auto":
+                    raise
+                mode = "exact"
         self._mode = None
-        if mode == "exact":
-            return delete_documents
-        return (yield from _index.drop(self._server_schema))
+        if mode != "exact":
+            return (yield from _index.drop(self._server_schema, found, delete_documents))
+        if not delete_documents:
+            return False
+        yield from self._fresh()
+        ids = [document.id for document in self._copy.page(None, 0, None, _now_ms())]
+        yield from _index.delete_ids(ids, self._exact_schema)
+        yield from _index.forget_changes(self._exact_schema)
+        return bool(ids)
 
     def _upsert(
         self, documents: Iterable[Document], progress: _index.Progress | None

@@ -65,6 +65,21 @@ def test_an_index_of_another_shape_is_refused(
     assert first.count() == 1
 
 
+@pytest.mark.parametrize("backend", ["json"], indirect=True)
+@pytest.mark.parametrize("delete_documents", [False, True])
+@pytest.mark.parametrize("options", [options for options, _ in MISMATCHES.values()], ids=MISMATCHES)
+def test_an_index_of_another_shape_can_be_dropped(
+    make_index: Any, options: dict[str, Any], delete_documents: bool
+) -> None:
+    """As the error advises."""
+    first = make_index()
+    first.upsert([doc(1)])
+    other = make_index(**options)
+    assert other.drop(delete_documents=delete_documents) is True
+    other.create()
+    assert [one.id for one in first.get(["d1"])] == ([] if delete_documents else ["d1"])
+
+
 @server_backends
 def test_fewer_fields_and_other_effort_fit(make_index: Any) -> None:
     make_index().upsert([doc(1, user_id="alice")])
@@ -84,6 +99,22 @@ FOREIGN: dict[str, tuple[tuple[str, ...], str]] = {
         _foreign("_embedding", *VECTOR, prefix="else:"),
         f"it indexes else:, not {INDEX}:",
     ),
+    "more prefixes": (
+        (
+            "FT.CREATE",
+            INDEX,
+            "ON",
+            "HASH",
+            "PREFIX",
+            "2",
+            f"{INDEX}:",
+            "else:",
+            "SCHEMA",
+            "_embedding",
+            *VECTOR,
+        ),
+        f"it indexes {INDEX}:, else:, not {INDEX}:",
+    ),
     "no own tag": (_foreign("_embedding", *VECTOR), "it lacks the tag field _has"),
 }
 
@@ -98,6 +129,19 @@ def test_somebody_elses_index_is_refused(
     with pytest.raises(IndexMismatchError, match=message):
         index.upsert([doc(1)])
     assert send(vector_connection, "EXISTS", f"{INDEX}:d1") == 0
+
+
+@pytest.mark.parametrize("backend", ["hash"], indirect=True)
+@sync_only
+def test_the_documents_of_another_index_are_not_deleted(
+    index: Any, vector_connection: ValkeyConnection
+) -> None:
+    send(vector_connection, "HSET", "else:1", "a", "b")
+    send(vector_connection, *_foreign("a", "TAG", prefix="else:"))
+    with pytest.raises(IndexMismatchError, match="are not this library's to delete"):
+        index.drop(delete_documents=True)
+    assert index.drop() is True
+    assert send(vector_connection, "UNLINK", "else:1") == 1
 
 
 @pytest.mark.parametrize("backend", ["hash"], indirect=True)

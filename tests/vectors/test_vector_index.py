@@ -76,13 +76,39 @@ def test_drop_takes_the_documents_along_if_asked(make_index: Any, backend: str) 
     assert make_index().count() == 0
 
 
+def test_drop_leaves_nothing_behind(
+    make_index: Any, vector_connection: ValkeyConnection, backend: str
+) -> None:
+    index = make_index()
+    assert index.drop() is index.drop(delete_documents=True) is False  # and makes none
+    if backend != "exact":
+        schema = index.store._server_schema
+        assert vector_connection.run(plans.probe(schema)) is None
+    index.upsert([doc(1), doc(2)])
+    assert index.drop(delete_documents=True) is True
+    keys = (f"{INDEX}:d1", f"{INDEX}:d2", plans.changes_key(index.store._exact_schema))
+    assert send(vector_connection, "EXISTS", *keys) == 0
+
+
+def test_a_copy_learns_of_a_drop(make_index: Any, backend: str) -> None:
+    """It reads changes from a stream that is dropped with the documents, and begins anew."""
+    index, other = make_index(), make_index()
+    index.upsert([doc(1), doc(2)])
+    assert other.count() == 2
+    index.drop(delete_documents=True)
+    if backend == "exact":
+        assert other.count() == 0
+    index.upsert([doc(3)])
+    assert ids(other.search(QUERY)) == ["d3"]
+
+
 @real_search()
 def test_drop_of_what_another_object_dropped(make_index: Any, backend: str) -> None:
     index, other = make_index(), make_index()
     index.upsert([doc(number) for number in range(3)])
     assert other.count() == 3
     index.drop(delete_documents=True)
-    assert other.drop(delete_documents=True) is (backend == "exact")
+    assert other.drop(delete_documents=True) is False
     assert make_index().count() == 0
 
 
