@@ -169,6 +169,12 @@ def no_permission(server: EmbeddedValkey) -> None:
     MessageStore(url=f"valkey://acme:secret@127.0.0.1:{server.port}").messages("alice-1")
 
 
+def may_not_ask(server: EmbeddedValkey) -> None:
+    rules = "on >secret ~* +@all -info"
+    admin(server.port, "ACL", "SETUSER", "bob", *rules.split())
+    MessageStore(url=f"valkey://bob:secret@127.0.0.1:{server.port}").messages("alice-1")
+
+
 def bulk_load_stops(server: EmbeddedValkey) -> None:
     with EmbeddedValkey(config={"maxmemory": "1mb"}) as full:
         notes(full).upsert([Document("1", "Blue-green on ECS", {}, [1, 0, 0])])
@@ -260,6 +266,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     foreign_loop,
     memory_is_full,
     no_permission,
+    may_not_ask,
     bulk_load_stops,
     undeclared_field,
     python_and,

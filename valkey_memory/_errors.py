@@ -158,6 +158,10 @@ _KEY_TYPE_HINT = (
     "Choose another key_prefix or session id."
 )
 _CONNECT_HINT = "Is the server running, and are address, port and TLS (valkeys://) right?"
+_PERMISSION_HINT = (
+    "Grant it to the ACL user: the commands, the keys of lists and of their sidecars, and +info, "
+    "which GLIDE sends when it connects."
+)
 
 # First match wins. Each row: GLIDE's class name ("" is any), what its text contains in lower case
 # ("" is anything), our class, and the way out. Texts are matched because GLIDE gives one class to
@@ -165,6 +169,8 @@ _CONNECT_HINT = "Is the server running, and are address, port and TLS (valkeys:/
 _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
     ("", "wrongpass", AuthenticationError, "Check user and password in the URL."),
     ("", "noauth", AuthenticationError, "The server wants a password: valkey://:password@host."),
+    ("", "no permissions", CommandError, _PERMISSION_HINT),
+    ("", "noperm", CommandError, _PERMISSION_HINT),
     ("", "client is closed", ConnectionClosedError, "Open a new connection."),
     ("ConfigurationError", "", ConfigurationError, "Check the options of the connection."),
     ("ClosingError", "", ConnectionFailedError, _CONNECT_HINT),
@@ -172,13 +178,7 @@ _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
     ("ConnectionError", "", ConnectionFailedError, "The outcome is unknown. " + _CONNECT_HINT),
     ("CircuitBreakerError", "", ConnectionFailedError, _CONNECT_HINT),
     ("TimeoutError", "", OperationTimeoutError, _TIMEOUT_HINT),
-    (
-        "",
-        "wrongtype",
-        KeyTypeError,
-        _KEY_TYPE_HINT,
-    ),
-    ("", "noperm", CommandError, "The ACL user lacks this permission."),
+    ("", "wrongtype", KeyTypeError, _KEY_TYPE_HINT),
 )
 
 
@@ -190,9 +190,9 @@ def translate(error: Exception, *, operation: str, address: str) -> ValkeyMemory
         operation: What was tried, with its key: ``"append to 'chat:s1'"``.
         address: ``host:port`` of the server, never with credentials.
     """
-    name, text = type(error).__name__, " ".join(str(error).split())
+    name, text = type(error).__name__, " ".join(str(error).split()).rstrip(".")
     lowered = text.lower()
     for class_name, part, ours, hint in _TABLE:
         if class_name in ("", name) and part in lowered:
             return ours(f"{operation} failed at {address}: {text}. {hint}")
-    return CommandError(f"{operation} failed at {address}: {text}")
+    return CommandError(f"{operation} failed at {address}: {text}.")

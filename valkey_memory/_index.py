@@ -244,7 +244,7 @@ def _upsert(
     pending = list(batches(documents, schema, cluster))
     for number, batch in enumerate(pending):
         ids = [document.id for document in batch]
-        operation = f"write {len(batch)} documents to index {schema.name!r}"
+        operation = f"write {_amount(batch)} to index {schema.name!r}"
         try:
             yield from _apply(operation, batch, schema, cluster)
         except ValkeyMemoryError as error:
@@ -279,6 +279,10 @@ def _apply(
     yield Request(operation, (*commands, *changed), atomic=True)
 
 
+def _amount(documents: Sequence[object]) -> str:
+    return "1 document" if len(documents) == 1 else f"{len(documents)} documents"
+
+
 def delete_ids(ids: Sequence[str], schema: IndexSchema) -> Plan[int]:
     """Delete documents by id; how many there were."""
     cluster = yield AskCluster(f"delete from index {schema.name!r}")
@@ -292,7 +296,7 @@ def _delete_ids(ids: Sequence[str], schema: IndexSchema, cluster: bool) -> Plan[
         keys = [document_key(schema, document.id) for document in batch]
         changed = () if cluster else log_change(schema, [document.id for document in batch])
         replies = yield atomic(
-            f"delete {len(keys)} documents of index {schema.name!r}", ("UNLINK", *keys), *changed
+            f"delete {_amount(keys)} of index {schema.name!r}", ("UNLINK", *keys), *changed
         )
         deleted += replies[0]
     return deleted

@@ -212,6 +212,13 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
         EmbeddedValkey(tmp_path / "file").start()
 
 
+def test_directives_that_are_not_the_callers() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"must not have port, requirepass: .* no password"
+    ):
+        EmbeddedValkey(config={"requirepass": "secret", "port": "1"})
+
+
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="no-such-directive"):
         EmbeddedValkey(config={"no-such-directive": "1"}).start()

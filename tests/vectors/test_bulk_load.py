@@ -119,7 +119,7 @@ def test_a_cluster_node_that_does_not_answer(
     execute = cluster_connection._execute
 
     def fail_at_the_third(step: Any) -> Any:
-        if step.operation.startswith("write 1 documents"):
+        if step.operation.startswith("write 1 document "):
             written.append(step)
             if len(written) == 3:
                 raise OperationTimeoutError("no answer")

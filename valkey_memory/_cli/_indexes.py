@@ -53,7 +53,7 @@ def schema_of(info: IndexInfo) -> IndexSchema:
         name=info.name,
         dimension=info.dimension,
         fields=declared(info.fields),
-        storage=info.storage,  # type: ignore[arg-type]
+        storage=info.storage,
         metric=info.metric,  # type: ignore[arg-type]
         algorithm=info.algorithm,  # type: ignore[arg-type]
     )
