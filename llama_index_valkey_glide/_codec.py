@@ -16,10 +16,9 @@ cannot say, and nothing twice:
 from __future__ import annotations
 
 import base64
-from collections import deque
 from collections.abc import Mapping, Sequence
 from io import IOBase
-from itertools import compress, repeat
+from itertools import compress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -39,6 +38,7 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
 
+from valkey_memory._construct import construct, has_fields
 from valkey_memory._content import (
     REASONING,
     audio_block,
@@ -75,30 +75,11 @@ _MISSING = object()
 _NEUTRAL_KWARGS = ("tool_call_id", "name")
 
 
-# Most messages are a role and a text. Those are put together as pydantic's ``model_construct`` does
-# it, but many at once, which makes a long conversation twice as fast to read. A ChatMessage or
-# TextBlock with fields that this does not know turns it off.
-_SLOTS = [
-    BaseModel.__dict__[name].__set__
-    for name in (
-        "__dict__",
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-    )
-]
-_constructible = set(TextBlock.model_fields) == {"block_type", "text"} and set(
-    ChatMessage.model_fields
-) == {"role", "additional_kwargs", "blocks"}
-
-
-def _construct(cls: type[Any], values: Sequence[dict[str, Any]], given: set[str]) -> list[Any]:
-    """A ``cls`` of each of ``values``, its fields; ``given`` are those not left to the default."""
-    models = list(map(object.__new__, repeat(cls, len(values))))
-    slots = (values, [{*given} for _ in values], repeat(None), repeat(None))
-    for set_slot, items in zip(_SLOTS, slots, strict=True):
-        deque(map(set_slot, models, items), maxlen=0)
-    return models
+# Most messages are a role and a text. Those are made many at once, which makes a long conversation
+# twice as fast to read.
+_constructible = has_fields(TextBlock, "block_type", "text") and has_fields(
+    ChatMessage, "role", "additional_kwargs", "blocks"
+)
 
 
 def _is_text(element: Element) -> bool:
@@ -111,9 +92,9 @@ def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
     texts = [{"block_type": "text", "text": element["content"]} for element in elements]
     fields = [
         {"role": _ROLES.get(element["role"], _USER), "additional_kwargs": {}, "blocks": [block]}
-        for element, block in zip(elements, _construct(TextBlock, texts, {"text"}), strict=True)
+        for element, block in zip(elements, construct(TextBlock, texts, {"text"}), strict=True)
     ]
-    return _construct(ChatMessage, fields, {"role", "blocks"})
+    return construct(ChatMessage, fields, {"role", "blocks"})
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ from ._filter_eval import Indexed, indexed
 from ._filter_query import index_tags, index_words
 from ._plans import Command
 from ._schema import CONTENT, IndexSchema, identifier
-from ._vectors import Vector, check_vector, from_bytes, from_text, to_text
+from ._vectors import from_bytes, from_text, pack_vector, to_text
 
 MAX_DOCUMENT_BYTES = 5_000_000
 """A document is refused above this: valkey-search leaves what is above 5 MiB out of its results,
@@ -136,7 +136,7 @@ def prepare(document: Document, schema: IndexSchema, ttl_ms: int | None) -> Prep
         raise DocumentError(f"{where}: metadata must be a dict, not {document.metadata!r:.80}")
     metadata = dict(document.metadata)
     check_json(metadata, f"{where}: metadata")
-    vector = check_vector(document.embedding, schema.dimension, f"{where}: its embedding")
+    vector = pack_vector(document.embedding, schema.dimension, f"{where}: its embedding")
     try:
         seen = view(metadata, document.content, schema)
         encode = _json_commands if schema.storage == "json" else _hash_commands
@@ -156,7 +156,7 @@ def _json_commands(
     content: str,
     metadata: dict[str, Any],
     seen: Indexed,
-    vector: Vector,
+    vector: bytes,
     schema: IndexSchema,
 ) -> tuple[Command, ...]:
     body = orjson.dumps(
@@ -166,7 +166,7 @@ def _json_commands(
             "tags": index_tags(seen),
             "numbers": dict(seen.numbers),
             "words": index_words(seen),
-            "embedding": to_text(vector),
+            "embedding": to_text(from_bytes(vector)),
         }
     )
     return (("JSON.SET", key, "$", body),)
@@ -177,13 +177,13 @@ def _hash_commands(
     content: str,
     metadata: dict[str, Any],
     seen: Indexed,
-    vector: Vector,
+    vector: bytes,
     schema: IndexSchema,
 ) -> tuple[Command, ...]:
     fields: dict[str, str | bytes] = {
         "_content": content.encode(),
         "_metadata": orjson.dumps(metadata),
-        "_embedding": vector.tobytes(),
+        "_embedding": vector,
     }
     for name, tags in index_tags(seen).items():
         fields[identifier("hash", "tag", name)] = tags

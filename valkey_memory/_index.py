@@ -32,7 +32,7 @@ from ._filters import Exists, Filter
 from ._keys import sidecar
 from ._plans import AskCluster, Command, Pause, Plan, Request, atomic
 from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
-from ._vectors import Vector, similarity
+from ._vectors import similarity
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -344,7 +344,7 @@ def _hits(reply: Sequence[Any]) -> Mapping[bytes, Mapping[bytes, bytes]]:
 
 
 def knn(
-    query: Vector,
+    query: bytes,
     k: int,
     condition: Filter | None,
     schema: IndexSchema,
@@ -352,7 +352,16 @@ def knn(
     embeddings: bool,
     ef_runtime: int | None,
 ) -> Plan[list[Hit]]:
-    """The ``k`` nearest documents that satisfy ``condition``, nearest first. One round trip."""
+    """The ``k`` nearest documents that satisfy ``condition``, nearest first. One round trip.
+
+    Args:
+        query: From ``pack_vector``.
+        k: At most so many.
+        condition: A checked filter, or None.
+        schema: The index.
+        embeddings: Return the documents' vectors too.
+        ef_runtime: HNSW effort for this search only.
+    """
     selection = "*" if condition is None else f"({compile_filter(condition)})"
     effort = f" EF_RUNTIME {ef_runtime}" if ef_runtime and schema.algorithm == "hnsw" else ""
     parts = returned(schema, embeddings=embeddings)
@@ -363,13 +372,14 @@ def knn(
             f"{selection}=>[KNN {k} @{EMBEDDING} $vector{effort} AS _score]",
             "RETURN", str(len(parts) + 1), *parts, "_score",
             "LIMIT", "0", str(k),
-            "PARAMS", "2", "vector", query.tobytes(), *_DIALECT,
+            "PARAMS", "2", "vector", query, *_DIALECT,
         ),
     )  # fmt: skip
+    metric = schema.metric
     return [
         Hit(
             from_fields(document_id(schema, key), fields, schema),
-            similarity(float(fields[b"_score"]), schema.metric),
+            similarity(float(fields[b"_score"]), metric),
         )
         for key, fields in _hits(replies[0]).items()
     ]

@@ -25,7 +25,7 @@ from ._filters import FieldType, Filter
 from ._plans import Plan
 from ._schema import Algorithm, IndexInfo, IndexSchema, Storage
 from ._store import TTL, check_count, ttl_to_milliseconds
-from ._vectors import Metric, Vector, check_vector, max_marginal_relevance, numpy
+from ._vectors import Metric, from_bytes, max_marginal_relevance, numpy, pack_vector
 
 T = TypeVar("T")
 Search: TypeAlias = Literal["auto", "server", "exact"]
@@ -394,8 +394,8 @@ class VectorIndex:
     def _condition(self, value: AnyFilter | None) -> Filter | None:
         return to_filter(value, self._server_schema.fields)
 
-    def _vector(self, vector: Sequence[float]) -> Vector:
-        return check_vector(vector, self.dimension, "the query")
+    def _query(self, vector: Sequence[float]) -> bytes:
+        return pack_vector(vector, self.dimension, "the query")
 
     def _info(self) -> Plan[IndexInfo | None]:
         if (yield from self._ready()) == "exact":
@@ -489,7 +489,7 @@ class VectorIndex:
             raise InvalidArgumentError("k must be an integer, not None")
         check_count(k, "k")
         check_count(ef_runtime, "ef_runtime")
-        query, condition = self._vector(vector), self._condition(value)
+        query, condition = self._query(vector), self._condition(value)
         hits: list[Hit]
         if (yield from self._ready()) == "server":
             hits = yield from _index.knn(
@@ -503,7 +503,9 @@ class VectorIndex:
             )
         else:
             yield from self._fresh()
-            hits = self._copy.nearest(query, k, condition, _now_ms(), embeddings=embeddings)
+            hits = self._copy.nearest(
+                from_bytes(query), k, condition, _now_ms(), embeddings=embeddings
+            )
         if min_score is not None:
             hits = [hit for hit in hits if hit.score >= min_score]
         if self._read_ttl_ms is not None and hits:
@@ -527,7 +529,7 @@ class VectorIndex:
         found = yield from self._find(vector, max(k, fetch_k), value, None, True, None)
         np = numpy()
         vectors = [np.asarray(hit.document.embedding, dtype=np.float32) for hit in found]
-        chosen = max_marginal_relevance(self._vector(vector), vectors, k, lambda_mult)
+        chosen = max_marginal_relevance(from_bytes(self._query(vector)), vectors, k, lambda_mult)
         hits = [found[position] for position in chosen]
         if embeddings:
             return hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,9 @@ from uuid import UUID
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.load import dumps
 
-from langchain_valkey_glide import ValkeyVectorStore
+from langchain_valkey_glide import ValkeyVectorStore, _vector_store
 from valkey_memory import (
     DocumentError,
     FilterError,
@@ -63,6 +65,27 @@ def test_given_ids_are_returned_and_stored(store: Any) -> None:
     assert store.add_texts(["one", "two"], ids=["1", "2"]) == ["1", "2"]
     found = store.similarity_search("two", k=1)
     assert found == [Document(id="2", page_content="two")]
+
+
+@pytest.mark.parametrize("constructible", [True, False])
+def test_what_is_found_is_like_any_document(
+    store: Any, monkeypatch: pytest.MonkeyPatch, constructible: bool
+) -> None:
+    """Documents are put together without pydantic's help, unless LangChain's have new fields."""
+    assert _vector_store._constructible
+    monkeypatch.setattr(_vector_store, "_constructible", constructible)
+    store.add_texts(["one"], [METADATA], ids=["1"])
+    expected = Document(id="1", page_content="one", metadata=METADATA)
+    (found,) = store.similarity_search("one", k=1)
+    assert found == expected
+    assert found.model_fields_set == expected.model_fields_set
+    assert (found.model_dump_json(), repr(found)) == (expected.model_dump_json(), repr(expected))
+    assert dumps(found) == dumps(expected)
+    for copy in (pickle.loads(pickle.dumps(found)), found.model_copy(deep=True)):  # noqa: S301
+        assert copy == expected
+    found.metadata["new"] = 1
+    found.page_content = "other"
+    assert store.similarity_search("one", k=1) == [expected]
 
 
 def test_a_known_id_is_replaced_with_all_its_metadata(store: Any) -> None:

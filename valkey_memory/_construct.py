@@ -1,0 +1,37 @@
+"""Pydantic models from fields that are known to be valid, many at once. For the framework faces.
+
+It does what pydantic's ``model_construct`` does for one, which costs more than validating does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+from pydantic import BaseModel
+
+_SLOTS = [
+    BaseModel.__dict__[name].__set__
+    for name in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+]
+
+
+def has_fields(cls: type[BaseModel], *names: str) -> bool:
+    """Whether these are all the fields of ``cls``; a version of it with others is not known."""
+    return set(cls.model_fields) == set(names)
+
+
+def construct(cls: type[Any], values: Sequence[dict[str, Any]], given: set[str]) -> list[Any]:
+    """A ``cls`` of each of ``values``, its fields; ``given`` are those not left to the default."""
+    models = list(map(object.__new__, repeat(cls, len(values))))
+    slots = (values, [{*given} for _ in values], repeat(None), repeat(None))
+    for set_slot, items in zip(_SLOTS, slots, strict=True):
+        deque(map(set_slot, models, items), maxlen=0)
+    return models
