@@ -99,7 +99,8 @@ class ValkeyConnection:
                 second per 10 MB.
             connection_timeout: Seconds to connect, 2 by default.
             read_from: A ``glide.ReadFrom``, or its name in lower case: ``"prefer_replica"`` spreads
-                reads, which may then be a moment behind. Default ``"primary"``.
+                reads, which may then be a moment behind; GLIDE finds the replicas by itself.
+                Default ``"primary"``.
             client_az: This client's availability zone, for the ``az_affinity`` strategies.
             client_name: Shown by ``CLIENT LIST``.
             tls: GLIDE's ``TlsAdvancedConfiguration``: own CA, client certificate and key.
@@ -217,6 +218,8 @@ class ValkeyConnection:
         glide = _glide.load("glide_sync")
         try:
             if isinstance(step, Request):
+                if command := self._factory.replica_read(client, step):
+                    return [client.custom_command(command)]
                 replies = client.exec(*self._batch(glide, client, step))
                 return _glide.checked(replies, step, self._factory.error)
             if isinstance(step, Scan):
@@ -246,6 +249,8 @@ class ValkeyConnection:
                 return _glide.scan_page(reply)
             limit = _glide.allowed_seconds(step, timeout) + _HANG_MARGIN_SECONDS
             async with asyncio.timeout(limit):
+                if command := self._factory.replica_read(client, step):
+                    return [await client.custom_command(command)]
                 replies = await client.exec(*self._batch(glide, client, step))
         except TimeoutError as error:
             raise OperationTimeoutError(

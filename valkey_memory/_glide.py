@@ -41,6 +41,7 @@ _WHEELS = ("valkey-glide", "valkey-glide-sync")
 _SECONDS_PER_BYTE = 1 / 10_000_000
 _BULK = 1_000_000
 _SCAN_COUNT = 1000
+_REPLICA_READS = frozenset({"LRANGE", "LLEN"})
 
 
 def check_wheels() -> None:
@@ -115,6 +116,24 @@ class ClientFactory:
         if self._configuration is not None:
             return (self._configuration.request_timeout or 250) / 1000
         return self._settings.request_timeout
+
+    def replica_read(self, client: object, request: Request) -> list[Any] | None:
+        """The command of a ``request`` that has to go alone, so that a replica may answer it.
+
+        A standalone client sends every batch to the primary, whatever ``read_from`` says.
+        """
+        command = request.commands[0]
+        if command[0] not in _REPLICA_READS or len(request.commands) > 1:
+            return None
+        if not self._reads_replicas or request.errors_as_replies or is_cluster_client(client):
+            return None
+        return list(command)
+
+    @property
+    def _reads_replicas(self) -> bool:
+        if self._configuration is not None:
+            return self._configuration.read_from.name != "PRIMARY"
+        return self._settings.read_from != "primary"
 
     def create_sync(self, operation: str) -> SyncClient:
         """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
@@ -206,6 +225,9 @@ class ClientFactory:
                 reconnect_strategy=self._reconnect_strategy,
                 advanced_config=glide.AdvancedGlideClusterClientConfiguration(**advanced),
             )
+        if self._reads_replicas:
+            # A cluster names its replicas; elsewhere GLIDE looks for them only when it is told to.
+            arguments["node_discovery_mode"] = glide.NodeDiscoveryMode.DISCOVER_ALL
         # GLIDE retries the first connection too; with its default it does so until the connection
         # timeout and reports "timed out" for a refused address. Four tries in 0.7 s name the cause.
         return glide.GlideClientConfiguration(  # type: ignore[no-any-return]
