@@ -102,8 +102,13 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Put ``messages`` in place of all of ``status``."""
-        await self._store.areplace(key, messages, archived=status is MessageStatus.ARCHIVED)
+        """Put ``messages``, with ``status``, in place of all; those of the other status go too.
+
+        As in LlamaIndex's own SQL store: afterwards the conversation is ``messages``.
+        """
+        await self._store.areplace(
+            key, messages, archived=status is MessageStatus.ARCHIVED, whole=True
+        )
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Delete the active message at index ``idx``, negative from the end, and return it."""
@@ -129,5 +134,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         return await self._store.aarchive_oldest(key, n) if n else []
 
     async def get_keys(self) -> list[str]:
-        """All conversations under ``key_prefix`` with active messages. SCAN, never KEYS."""
+        """All conversations under ``key_prefix``, also those that are archived altogether.
+
+        Sorted. Walks the keyspace with SCAN, never KEYS.
+        """
         return await self._store.asessions()

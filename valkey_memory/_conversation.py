@@ -11,7 +11,7 @@ put an expiry on somebody else's key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace as replace_fields
+from typing import Any
 
 from . import _keys
 from ._plans import Command, Plan, Request, Scan, ScanPage, atomic
@@ -26,6 +26,18 @@ for _, key in ipairs(KEYS) do
   if ARGV[1] == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[1]) end
 end
 return math.min(found, 1)
+"""
+
+# A list that was just made takes over the TTL of the other one.
+_SHARE_TTL = """
+local type = redis.call('TYPE', KEYS[1]).ok
+if type ~= 'list' and type ~= 'none' then return end
+local ttl = 0
+for _, key in ipairs(KEYS) do ttl = math.max(ttl, redis.call('PTTL', key)) end
+if ttl == 0 then return end
+for _, key in ipairs(KEYS) do
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, ttl) end
+end
 """
 
 # Append, trim and restart the TTL. A script stops at the first error, so a key of another type gets
@@ -91,6 +103,11 @@ def _touch(key: str, ttl_ms: int | None) -> tuple[Command, ...]:
     return (_script(_TOUCH, [key, *_sidecars(key)], str(ttl_ms)),)
 
 
+def _keep_ttl(key: str, ttl_ms: int | None) -> tuple[Command, ...]:
+    """``_touch``, for what may make a list beside the other one."""
+    return _touch(key, ttl_ms) or (_script(_SHARE_TTL, [key, *_sidecars(key)]),)
+
+
 def _trim(key: str, window: int | None) -> tuple[Command, ...]:
     return () if window is None else (("LTRIM", key, str(-window), "-1"),)
 
@@ -111,7 +128,8 @@ def append(
     window = None if archived else window
     operation = f"append to {target!r}"
     if ttl_ms is None:
-        yield atomic(operation, ("RPUSH", target, *elements), *_trim(target, window))
+        share = _keep_ttl(key, None) if archived else ()
+        yield atomic(operation, ("RPUSH", target, *elements), *_trim(target, window), *share)
         return
     trim = "" if window is None else str(-window)
     script = _script(_APPEND, (target, other), str(ttl_ms), trim, *elements)
@@ -126,14 +144,20 @@ def replace(
     ttl_ms: int | None,
     window: int | None,
     archived: bool = False,
+    whole: bool = False,
 ) -> Plan[None]:
-    """Put ``elements`` in place of all. The key lives on, and with it a TTL that it has."""
-    target = _keys.sidecar(key, _keys.ARCHIVED) if archived else key
+    """Put ``elements`` in place of all. The key lives on, and with it a TTL that it has.
+
+    ``whole`` deletes the other list.
+    """
+    sidecar = _keys.sidecar(key, _keys.ARCHIVED)
+    target, other = (sidecar, key) if archived else (key, sidecar)
     kept = len(elements) if archived or window is None else min(len(elements), window)
     commands: tuple[Command, ...] = (("LTRIM", target, "1", "0"),)
     if elements:
         commands = (("RPUSH", target, *elements), ("LTRIM", target, str(-kept), "-1"))
-    yield atomic(f"replace {target!r}", *commands, *_touch(key, ttl_ms))
+    drop: tuple[Command, ...] = (("LTRIM", other, "1", "0"),) if whole else ()
+    yield atomic(f"replace {target!r}", *commands, *_keep_ttl(key, ttl_ms), *drop)
 
 
 def read(key: str, start: int, stop: int, *, ttl_ms: int | None) -> Plan[list[bytes]]:
@@ -176,7 +200,7 @@ def insert(
         f"insert into {key!r}",
         _script(_INSERT_AT, [key], str(index), element, _PLACEHOLDER),
         *_trim(key, window),
-        *_touch(key, ttl_ms),
+        *_keep_ttl(key, ttl_ms),
     )
 
 
@@ -267,21 +291,29 @@ def set_ttl(key: str, ttl_ms: int | None) -> Plan[bool]:
 
 def ttl_left(key: str) -> Plan[int]:
     """PTTL: milliseconds left, -1 without an expiry, -2 without a conversation."""
-    replies = yield atomic(f"read the TTL of {key!r}", ("PTTL", key))
-    milliseconds: int = replies[0]
-    return milliseconds
+    commands = tuple(("PTTL", one) for one in (key, *_sidecars(key)))
+    replies: list[int] = yield Request(f"read the TTL of {key!r}", commands)
+    return next((left for left in replies if left != -2), -2)
+
+
+def session_page(
+    key_prefix: str, beginning: str = "", cursor: Any = None
+) -> Plan[tuple[set[str], Any]]:
+    """Session ids that start with ``beginning``, from one page of SCAN, and its cursor.
+
+    A conversation is there when its list is, or only its archived list. An id may come in several
+    pages. The cursor is None first, and after the last page.
+    """
+    pattern = _keys.conversations_pattern(key_prefix, beginning)
+    page: ScanPage = yield Scan(f"list conversations under {key_prefix!r}", pattern, cursor=cursor)
+    found = {_keys.session_id(key_prefix, key) for key in page.keys}
+    return {one for one in found if one and one.startswith(beginning)}, page.cursor
 
 
 def session_ids(key_prefix: str) -> Plan[list[str]]:
-    """The session ids of every list under ``key_prefix``, sorted, each once."""
-    found: set[str] = set()
-    scan = Scan(f"list conversations under {key_prefix!r}", _keys.scan_pattern(key_prefix))
-    while True:
-        page: ScanPage = yield scan
-        for key in page.keys:
-            session_id = _keys.session_id(key_prefix, key)
-            if session_id is not None:
-                found.add(session_id)
-        if page.cursor is None:
-            return sorted(found)
-        scan = replace_fields(scan, cursor=page.cursor)
+    """The session ids under ``key_prefix``, sorted, each once."""
+    found, cursor = yield from session_page(key_prefix)
+    while cursor is not None:
+        more, cursor = yield from session_page(key_prefix, cursor=cursor)
+        found |= more
+    return sorted(found)

@@ -23,6 +23,7 @@ SIDECARS = (ARCHIVED,)
 _ESCAPE = "(?:25|7B|7D|7F|[01][0-9A-F])"
 _TO_ENCODE = re.compile(rf"[{{}}\x00-\x1f\x7f]|%(?={_ESCAPE})")
 _TO_DECODE = re.compile(f"%({_ESCAPE})")
+_OF_ARCHIVED = f"}}:{ARCHIVED}"
 _GLOB = re.compile(r"([*?\[\]\\^-])")
 
 
@@ -67,11 +68,13 @@ def _encode(session_id: str) -> str:
 
 
 def session_id(key_prefix: str, key: bytes) -> str | None:
-    """The session id of a list's key, or None when the key is not one that ``list_key`` makes."""
+    """Whose list, or archived list, this is; None for a key that is neither."""
     try:
         text = key.decode()
     except UnicodeDecodeError:
         return None
+    if text.startswith("{") and text.endswith(_OF_ARCHIVED):
+        text = text[1 : -len(_OF_ARCHIVED)]
     encoded = text[len(key_prefix) :]
     if not text.startswith(key_prefix) or not encoded:
         return None
@@ -84,6 +87,16 @@ def sidecar(key: str, name: str) -> str:
     return f"{{{key}}}:{name}"
 
 
-def scan_pattern(key_prefix: str) -> str:
-    """A SCAN pattern for every list under ``key_prefix``, taken literally."""
-    return _GLOB.sub(r"\\\1", key_prefix) + "*"
+def scan_pattern(prefix: str) -> str:
+    """A SCAN pattern for every key that begins with ``prefix``, taken literally."""
+    return _GLOB.sub(r"\\\1", prefix) + "*"
+
+
+def conversations_pattern(key_prefix: str, beginning: str = "") -> str:
+    """A SCAN pattern for every list and archived list of session ids with that ``beginning``.
+
+    It lets others through: ``session_id`` tells.
+    """
+    # A percent sign may stand encoded in a longer id and plain in a shorter one.
+    known = list_key(key_prefix, beginning).partition("%")[0] if beginning else ""
+    return "*" + scan_pattern(known or key_prefix)

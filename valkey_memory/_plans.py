@@ -42,7 +42,7 @@ class Scan:
 
     operation: str
     pattern: str
-    type: Literal["list", "hash"] = "list"
+    type: Literal["list", "hash", "stream"] = "list"
     cursor: Any = None
     """None starts; later pages take ``ScanPage.cursor``."""
 

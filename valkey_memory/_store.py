@@ -117,15 +117,34 @@ class ConversationStore(Generic[M]):
         """Async ``extend``."""
         await self._arun(self._append(session_id, messages, archived))
 
-    def replace(self, session_id: str, messages: Iterable[M], *, archived: bool = False) -> None:
-        """Put ``messages`` in place of all. Readers see the old list or the new one."""
-        self._run(self._replace(session_id, messages, archived))
+    def replace(
+        self,
+        session_id: str,
+        messages: Iterable[M],
+        *,
+        archived: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """Put ``messages`` in place of all. Readers see the old list or the new one.
+
+        Args:
+            session_id: The conversation.
+            messages: What it holds from now on; none empties it.
+            archived: Replace the archived messages, and not the active ones.
+            whole: Delete those of the other list, so that ``messages`` are the whole conversation.
+        """
+        self._run(self._replace(session_id, messages, archived, whole))
 
     async def areplace(
-        self, session_id: str, messages: Iterable[M], *, archived: bool = False
+        self,
+        session_id: str,
+        messages: Iterable[M],
+        *,
+        archived: bool = False,
+        whole: bool = False,
     ) -> None:
         """Async ``replace``."""
-        await self._arun(self._replace(session_id, messages, archived))
+        await self._arun(self._replace(session_id, messages, archived, whole))
 
     def insert(self, session_id: str, index: int, message: M) -> None:
         """Insert before ``index`` as ``list.insert`` does; out of range means at that end."""
@@ -183,7 +202,7 @@ class ConversationStore(Generic[M]):
         return await self._arun(_conversation.count_all(self._key(session_id)))
 
     def sessions(self) -> list[str]:
-        """The ids of all conversations under the prefix, sorted.
+        """The ids of all conversations under the prefix, sorted; also those archived altogether.
 
         Walks the whole keyspace with SCAN, on every primary of a cluster: about one round trip per
         1,000 keys. Conversations that come or go meanwhile may be in it or not.
@@ -306,13 +325,16 @@ class ConversationStore(Generic[M]):
             archived=archived,
         )
 
-    def _replace(self, session_id: str, messages: Iterable[M], archived: bool) -> Plan[None]:
+    def _replace(
+        self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
+    ) -> Plan[None]:
         return _conversation.replace(
             self._key(session_id),
             self._encode(messages),
             ttl_ms=self._ttl_ms,
             window=self._window,
             archived=archived,
+            whole=whole,
         )
 
     def _insert(self, session_id: str, index: int, message: M) -> Plan[None]:

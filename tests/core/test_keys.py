@@ -43,4 +43,6 @@ def test_keys_that_are_no_conversations() -> None:
     assert _keys.session_id("chat:", b"other:s") is None
     assert _keys.session_id("chat:", b"chat:\xff") is None
     assert _keys.session_id("chat:", b"chat:a{b") is None  # would be read under another key
-    assert _keys.session_id("", b"{chat:s}:archived") is None
+    assert _keys.session_id("chat:", b"{chat:s}:meta") is None
+    assert _keys.session_id("chat:", b"{chat:}:archived") is None
+    assert _keys.session_id("chat:", b"{{chat:s}:archived}:archived") is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from valkey_memory import InvalidArgumentError, ValkeyConnection
+from valkey_memory import EmbeddedValkey, InvalidArgumentError, MessageStore, ValkeyConnection
+from valkey_memory._plans import atomic
+
+from ..servers import command_counts
 
 
 def said(*texts: str) -> list[dict[str, str]]:
@@ -88,6 +93,20 @@ def test_replace(make_store: Any) -> None:
     store.replace("s", said("b", "c"))
     assert texts(store.messages("s")) == ["b", "c"]
     store.replace("s", [])
+    assert store.sessions() == []
+
+
+def test_replacing_the_whole_conversation(make_store: Any) -> None:
+    store = make_store(max_messages=3)
+    for archived in (False, True):
+        store.extend("s", said(*"abc"))
+        store.archive_oldest("s", 2)
+        store.set_ttl("s", 60)
+        store.replace("s", said(*"uvwxyz"), archived=archived, whole=True)
+        active, old = texts(store.messages("s")), texts(store.archived("s"))
+        assert (active, old) == (([], list("uvwxyz")) if archived else (list("xyz"), []))
+        assert 50 < store.ttl_left("s") <= 60
+    store.replace("s", [], whole=True)
     assert store.sessions() == []
 
 
@@ -195,11 +214,47 @@ def test_sessions_of_one_prefix_only(make_store: Any, prefix: str) -> None:
     assert other.sessions() == ["theirs"]
 
 
+def test_sessions_that_are_archived_altogether(make_store: Any, prefix: str) -> None:
+    store, other = make_store(ttl=60), make_store(key_prefix=f"other-{prefix}")
+    names = sorted(["a{r}aces", "new\nline", "{x}:archived", "50%25", "é", *map(str, range(30))])
+    for name in names:
+        store.append(name, said("x")[0])
+        store.archive_oldest(name, 1)
+    other.extend("theirs", said("x"), archived=True)
+    assert store.sessions() == names
+    assert other.sessions() == ["theirs"]
+    store.append("a{r}aces", said("y")[0])
+    assert store.sessions() == names  # none of them twice
+    assert 50 < store.ttl_left("{x}:archived") <= 60
+    assert [store.delete(name) for name in names] == [True] * len(names)
+    assert store.sessions() == []
+
+
+def test_sessions_in_pages() -> None:
+    """A page of SCAN looks at 1,000 keys or so. Half of the conversations are archived."""
+    message = json.dumps(said("x")[0])
+    keys = [f"chat:{i}" if i % 2 else f"{{chat:{i}}}:archived" for i in range(3000)]
+    fill = atomic("fill", *(("RPUSH", key, message) for key in keys), ("SET", "chat:no-list", "x"))
+
+    def push() -> Any:
+        yield fill
+
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        connection.run(push())
+        store = MessageStore(connection=connection)
+        assert store.sessions() == sorted(map(str, range(3000)))
+        assert asyncio.run(store.asessions()) == store.sessions()
+        assert command_counts(server.port)["scan"] > 3
+
+
 def test_a_prefix_is_taken_literally(make_store: Any, prefix: str) -> None:
     store = make_store(key_prefix=f"{prefix}a*[b]?\\^-:")
     store.append("s", said("x")[0])
-    make_store(key_prefix=f"{prefix}axxb:").append("t", said("x")[0])
-    assert store.sessions() == ["s"]
+    store.extend("archived", said("x"), archived=True)
+    other = make_store(key_prefix=f"{prefix}axxb:")
+    other.append("t", said("x")[0])
+    other.extend("u", said("x"), archived=True)
+    assert store.sessions() == ["archived", "s"]
 
 
 def test_no_ttl_by_default(make_store: Any) -> None:
@@ -229,17 +284,62 @@ def test_each_write_restarts_the_ttl(make_store: Any, ttl: Any) -> None:
         assert 90 < store.ttl_left("s") <= 100, name
 
 
-def test_without_a_ttl_of_its_own_a_store_keeps_the_one_that_is_there(make_store: Any) -> None:
+EDITS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+    "append": ("append", (said("x")[0],), {}),
+    "extend": ("extend", (said("x", "y"),), {}),
+    "extend archived": ("extend", (said("x"),), {"archived": True}),
+    "insert": ("insert", (0, said("x")[0]), {}),
+    "insert at the end": ("insert", (99, said("x")[0]), {}),
+    "replace": ("replace", (said("x", "y"),), {}),
+    "replace by more": ("replace", (said(*"uvwxyz"),), {}),
+    "replace archived": ("replace", (said("x"),), {"archived": True}),
+    "replace whole": ("replace", (said("x"),), {"whole": True}),
+    "archive the whole": ("replace", (said("x"),), {"archived": True, "whole": True}),
+    "delete_at": ("delete_at", (0,), {}),
+    "delete_last": ("delete_last", (), {}),
+    "delete_oldest": ("delete_oldest", (1,), {}),
+    "archive_oldest": ("archive_oldest", (1,), {}),
+    "archive all": ("archive_oldest", (99,), {}),
+    "take": ("take", (), {"keep_archived": True}),
+    "delete_archived": ("delete_archived", (), {}),
+}
+
+
+@pytest.mark.parametrize("max_messages", [None, 4])
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("there", ["active", "archived", "both"])
+def test_no_edit_by_a_store_without_a_ttl_loses_the_one_that_is_there(
+    make_store: Any,
+    connection: ValkeyConnection,
+    prefix: str,
+    there: str,
+    edit: str,
+    max_messages: int | None,
+) -> None:
+    owner = make_store(ttl=100)
+    owner.extend("s", said(*"abc"), archived=there == "archived")
+    if there == "both":
+        owner.archive_oldest("s", 1)
+    name, arguments, options = EDITS[edit]
+    getattr(make_store(max_messages=max_messages), name)("s", *arguments, **options)
+
+    def left(key: str) -> Any:
+        return (yield atomic("look", ("PTTL", key)))[0]
+
+    for key in (f"{prefix}s", f"{{{prefix}s}}:archived"):
+        found = connection.run(left(key))
+        if there == "archived" and edit in ("append", "extend") and key == f"{prefix}s":
+            assert found == -1  # the one exception, in docs/concepts/ttl-and-windows.md
+        else:
+            assert found == -2 or 90_000 < found <= 100_000, key
+
+
+def test_reading_by_a_store_without_a_ttl_keeps_the_one_that_is_there(make_store: Any) -> None:
     make_store(ttl=100).extend("s", said(*"abcdef"))
-    store = make_store(max_messages=20)
-    store.append("s", said("b")[0])
-    store.insert("s", 0, said("e")[0])
-    store.delete_at("s", 0)
-    store.delete_last("s")
-    store.delete_oldest("s", 1)
-    store.archive_oldest("s", 1)
-    store.replace("s", said("f", "g"))
-    store.messages("s")
+    store = make_store()
+    for read in (store.messages, store.archived, store.count, store.count_all, store.ttl_left):
+        read("s")
+    store.page("s", 0, 2)
     assert 90 < store.ttl_left("s") <= 100
 
 

@@ -94,7 +94,6 @@ def test_every_operation_is_one_transaction(
     ("action", "command"),
     [
         (lambda store: store.count("s"), "llen"),
-        (lambda store: store.ttl_left("s"), "pttl"),
         (lambda store: store.set_ttl("s", 5), "eval"),
         (lambda store: store.delete_archived("s"), "unlink"),
     ],
@@ -108,6 +107,10 @@ def test_single_commands_need_no_transaction(
     counts = sent(server, lambda: action(store))
     assert "exec" not in counts
     assert counts[command] == 1
+
+
+def test_the_ttl_is_read_of_both_lists_at_once(server: EmbeddedValkey, store: MessageStore) -> None:
+    assert sent(server, lambda: store.ttl_left("s")) == {"pttl": 2}
 
 
 def test_listing_uses_scan_and_never_keys(server: EmbeddedValkey, store: MessageStore) -> None:

@@ -1,7 +1,6 @@
 """What the commands ask the server: conversations in pages and batches, and every node's word.
 
-A page of SCAN is one round trip, and so is what is asked about each 500 conversations in it. A
-conversation is there when its list is, or only its archived list.
+A page of SCAN is one round trip, and so is what is asked about each 500 conversations in it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from typing import Any, Literal, TypeVar
 
-from .. import _glide, _keys
+from .. import _conversation, _glide, _keys
 from .._connection import ValkeyConnection
 from .._errors import ValkeyMemoryError
 from .._plans import Command, Plan, Reply, Request, Scan, ScanPage
@@ -61,7 +60,7 @@ def scan_pages(
     connection: ValkeyConnection,
     operation: str,
     pattern: str,
-    kind: Literal["list", "hash", "stream"] = "list",
+    kind: Literal["list", "hash", "stream"],
 ) -> Iterator[list[bytes]]:
     """The keys of a type that fit a pattern, a page at a time, on every primary of a cluster.
 
@@ -72,7 +71,7 @@ def scan_pages(
         page: ScanPage = yield scan
         return page
 
-    scan = Scan(operation, pattern, kind)  # type: ignore[arg-type]  # GLIDE knows streams too
+    scan = Scan(operation, pattern, kind)
     while True:
         page = connection.run(one(scan))
         yield page.keys
@@ -91,28 +90,16 @@ def walk(
 
     Pages come in no order; each is sorted.
     """
-    # A percent sign may stand encoded in a longer id and plain in a shorter one.
-    known = key_prefix + _keys.list_key("", beginning).partition("%")[0] if beginning else ""
-    pattern = "*" + _keys.scan_pattern(known or key_prefix)
     seen: set[str] = set()
-    for keys in scan_pages(connection, f"list conversations under {key_prefix!r}", pattern):
-        found = {_session_id(key_prefix, key) for key in keys}
-        fresh = sorted(
-            one
-            for one in found
-            if one is not None and one.startswith(beginning) and one not in seen and wanted(one)
-        )
+    cursor = None
+    while True:
+        found, cursor = connection.run(_conversation.session_page(key_prefix, beginning, cursor))
+        fresh = sorted(one for one in found - seen if wanted(one))
         seen.update(fresh)
         if fresh:
             yield fresh
-
-
-def _session_id(key_prefix: str, key: bytes) -> str | None:
-    """Whose list, or archived list, this is."""
-    head, tail = b"{", b"}:" + _keys.ARCHIVED.encode()
-    if key.startswith(head) and key.endswith(tail):
-        key = key[len(head) : -len(tail)]
-    return _keys.session_id(key_prefix, key)
+        if cursor is None:
+            return
 
 
 def keys_of(key_prefix: str, session_id: str) -> tuple[str, str]:
@@ -142,12 +129,12 @@ def describe(
         replies = connection.run(ask("look at conversations", *commands))
         width = len(commands) // len(some)
         for number, one in enumerate(some):
-            found = _conversation(one, replies[number * width : (number + 1) * width])
+            found = _described(one, replies[number * width : (number + 1) * width])
             if found is not None:
                 yield found
 
 
-def _conversation(session_id: str, replies: Sequence[Reply]) -> Conversation | None:
+def _described(session_id: str, replies: Sequence[Reply]) -> Conversation | None:
     half = len(replies) // 2
     (messages, ttl, *used), (archived, archived_ttl, *also_used) = replies[:half], replies[half:]
     messages, archived = answered(messages), answered(archived)
