@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import importlib.metadata
+import os
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import trustme
@@ -212,7 +214,18 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def tls_port(request: pytest.FixtureRequest, server: EmbeddedValkey, authority: trustme.CA) -> Any:
+def decrypted() -> bytearray:
+    """What clients sent through the proxy at ``tls_port``."""
+    return bytearray()
+
+
+@pytest.fixture
+def tls_port(
+    request: pytest.FixtureRequest,
+    server: EmbeddedValkey,
+    authority: trustme.CA,
+    decrypted: bytearray,
+) -> Any:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     if getattr(request, "param", None) == "mutual":
@@ -228,6 +241,8 @@ def tls_port(request: pytest.FixtureRequest, server: EmbeddedValkey, authority: 
         async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
             try:
                 while data := await source.read(65536):
+                    if source is reader:
+                        decrypted.extend(data)
                     target.write(data)
                     await target.drain()
             except (ConnectionError, ssl.SSLError):
@@ -299,12 +314,51 @@ def test_tls_with_a_client_certificate(
         count(MessageStore(connection=stranger, key_prefix=prefix))
 
 
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up credentials: GLIDE signs a token with them, without asking AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.mark.usefixtures("aws")
+@both
+@pytest.mark.parametrize("service", ["ELASTICACHE", "MEMORYDB"])
+def test_an_iam_token_reaches_the_server(
+    count: Count,
+    service: str,
+    tls_port: int,
+    authority: trustme.CA,
+    server: EmbeddedValkey,
+    prefix: str,
+    decrypted: bytearray,
+) -> None:
+    glide = load("glide_sync")
+    iam = glide.IamAuthConfig("my-cache", glide.ServiceType[service], "eu-central-1", 600)
+    admin(server.port, "ACL", "SETUSER", "alice", "on", "nopass", "~*", "+@all")
+    try:
+        url = f"valkeys://alice@localhost:{tls_port}"
+        with ValkeyConnection.from_url(url, tls=tls(authority), iam=iam) as connection:
+            assert count(MessageStore(connection=connection, key_prefix=prefix)) == 0
+    finally:
+        admin(server.port, "ACL", "DELUSER", "alice")
+    # A presigned URL without its scheme, in place of a password.
+    token = unquote(decrypted.decode(errors="replace"))
+    scope = "memorydb" if service == "MEMORYDB" else "elasticache"
+    assert "my-cache/?Action=connect&User=alice" in token
+    assert "X-Amz-Credential=AKIDEXAMPLE/" in token
+    assert f"/eu-central-1/{scope}/aws4_request" in token
+
+
 # What reaches GLIDE's configuration
 
 
 def test_options_reach_glide() -> None:
     glide = load("glide_sync")
-    iam = glide.IamAuthConfig("my-cache", glide.ServiceType.ELASTICACHE, "eu-central-1")
+    iam = glide.IamAuthConfig("my-cache", glide.ServiceType.MEMORYDB, "eu-central-1", 60)
     settings = parse(
         "valkeys://alice@cache.example:7000/3?request_timeout=7&connection_timeout=3"
         "&read_from=az_affinity&client_az=eu-central-1a&client_name=bot&cluster=true"
@@ -317,7 +371,10 @@ def test_options_reach_glide() -> None:
     )
     assert configuration.use_tls is True
     assert configuration.credentials.username == "alice"
-    assert configuration.credentials.iam_config is iam
+    given = configuration.credentials.iam_config
+    assert (given.cluster_name, given.service) == ("my-cache", glide.ServiceType.MEMORYDB)
+    assert (given.region, given.refresh_interval_seconds) == ("eu-central-1", 60)
+    assert configuration.credentials.password is None
     assert configuration.request_timeout == 7000
     assert configuration.advanced_config.connection_timeout == 3000
     assert configuration.read_from is glide.ReadFrom.AZ_AFFINITY
@@ -332,6 +389,13 @@ def test_iam_with_a_password_is_a_configuration_error() -> None:
     connection = ValkeyConnection.from_url("valkeys://alice:pw@h", iam=iam)
     with pytest.raises(ConfigurationError, match="mutually exclusive"):
         MessageStore(connection=connection).count("s")
+
+
+def test_iam_needs_a_user() -> None:
+    glide = load("glide_sync")
+    iam = glide.IamAuthConfig("my-cache", glide.ServiceType.ELASTICACHE, "eu-central-1")
+    with pytest.raises(ConfigurationError, match="username is required"):
+        MessageStore(connection=ValkeyConnection.from_url("valkeys://h", iam=iam)).count("s")
 
 
 def test_a_user_needs_a_password() -> None:
