@@ -51,6 +51,9 @@ if ARGV[2] ~= '' then redis.call('LTRIM', KEYS[1], ARGV[2], '-1') end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
 """
 
+# RPUSH sees that the first key is no list; here the other one is somebody's, too.
+_APPEND_ARCHIVED = "redis.call('LLEN', KEYS[2])" + _APPEND
+
 # Lists insert next to a value and delete by value, not by index: for a moment the element at the
 # index is replaced by a placeholder that no message can be (it is not JSON).
 _PLACEHOLDER = b"\x00placeholder\x00"
@@ -132,7 +135,8 @@ def append(
         yield atomic(operation, ("RPUSH", target, *elements), *_trim(target, window), *share)
         return
     trim = "" if window is None else str(-window)
-    script = _script(_APPEND, (target, other), str(ttl_ms), trim, *elements)
+    source = _APPEND_ARCHIVED if archived else _APPEND
+    script = _script(source, (target, other), str(ttl_ms), trim, *elements)
     # EVAL is atomic by itself; in a transaction every write of this store is one EXEC.
     yield Request(operation, (script,), atomic=True)
 

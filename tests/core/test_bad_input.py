@@ -179,6 +179,10 @@ FOREIGN = {
         ("set_ttl", (5,)),
         ("set_ttl", (None,)),
         ("refresh_ttl", ()),
+        ("count_all", ()),
+        ("extend_archived", ()),
+        ("replace_archived", ()),
+        ("replace_whole", ()),
     ],
 )
 def test_a_key_of_another_type_is_left_as_it_is(
@@ -195,11 +199,30 @@ def test_a_key_of_another_type_is_left_as_it_is(
     store = MessageStore(
         url=server.url, key_prefix=prefix, ttl=60, max_messages=2, refresh_ttl_on_read=True
     )
+    calls: dict[str, Any] = {
+        "extend_archived": lambda: store.extend("s", said("a"), archived=True),
+        "replace_archived": lambda: store.replace("s", said("a"), archived=True),
+        "replace_whole": lambda: store.replace("s", said("a"), archived=True, whole=True),
+    }
     with pytest.raises(KeyTypeError, match=key):
-        getattr(store, method)("s", *arguments)
+        calls[method]() if method in calls else getattr(store, method)("s", *arguments)
     assert admin(server.port, "DUMP", key) == before
     assert admin(server.port, "PTTL", key) > 987_000_000
-    assert store.sessions() == []
+    if method not in ("replace_archived", "replace_whole"):  # they make an archived list
+        assert store.sessions() == []
+
+
+def test_archived_messages_beside_a_key_of_another_type_leave_it_as_it_is(
+    server: EmbeddedValkey, prefix: str
+) -> None:
+    admin(server.port, "SET", f"{prefix}s", "x")
+    store = MessageStore(url=server.url, key_prefix=prefix)
+    store.extend("s", said("a"), archived=True)
+    admin(server.port, "PEXPIRE", f"{{{prefix}s}}:archived", "60000")
+    store.extend("s", said("b"), archived=True)
+    store.replace("s", said("c"), archived=True)
+    assert store.archived("s") == said("c")
+    assert admin(server.port, "PTTL", f"{prefix}s") == -1
 
 
 CORRUPT = {
