@@ -1,0 +1,164 @@
+"""A server that is frozen or killed in the middle of calls: our error in time, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from valkey_memory import (
+    ConnectionFailedError,
+    EmbeddedValkey,
+    MessageStore,
+    OperationTimeoutError,
+    ValkeyConnection,
+    ValkeyMemoryError,
+)
+
+from ..servers import told
+from .test_connection import eventually
+from .test_message_lists import said, texts
+
+pytestmark = pytest.mark.timeout(60)
+faces = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+def process_id(server: EmbeddedValkey) -> int:
+    return int(told(server.port, "INFO", "server").partition(b"process_id:")[2].split()[0])
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+class Writer(threading.Thread):
+    """Appends the numbers from 0, one by one, until a call fails."""
+
+    def __init__(self, store: MessageStore, *, is_async: bool) -> None:
+        super().__init__()
+        self.store = store
+        self.is_async = is_async
+        self.acknowledged: list[str] = []
+        self.error: BaseException | None = None
+        self.failed_after = 0.0
+
+    def run(self) -> None:
+        with asyncio.Runner() as runner:
+            try:
+                while True:
+                    began = time.monotonic()
+                    message = said(str(len(self.acknowledged)))[0]
+                    if self.is_async:
+                        runner.run(self.store.aappend("s", message))
+                    else:
+                        self.store.append("s", message)
+                    self.acknowledged.append(message["content"])
+            except BaseException as error:
+                self.error = error
+                self.failed_after = time.monotonic() - began
+
+    def wait_for(self, number: int) -> None:
+        while len(self.acknowledged) < number and self.is_alive():
+            time.sleep(0.001)
+        assert len(self.acknowledged) >= number, self.error
+
+    def check(self, found: list[str]) -> None:
+        """All that was acknowledged is there, in order and once; the last may be, too."""
+        maybe = str(len(self.acknowledged))
+        assert found in (self.acknowledged, [*self.acknowledged, maybe])
+
+
+@faces
+def test_a_server_frozen_mid_call(is_async: bool) -> None:
+    with (
+        EmbeddedValkey() as server,
+        ValkeyConnection.from_url(server.url, request_timeout=2) as connection,
+    ):
+        store = MessageStore(connection=connection, ttl=60)
+        assert store.count("s") == 0  # opens the sync client
+        writer = Writer(store, is_async=is_async)
+        writer.start()
+        writer.wait_for(50)
+        with frozen(process_id(server)):
+            writer.join(20)
+            with pytest.raises(OperationTimeoutError, match=r"read 'chat:s' failed at 127\.0"):
+                store.messages("s")
+        assert isinstance(writer.error, OperationTimeoutError)
+        assert isinstance(writer.error, TimeoutError)
+        assert "append to 'chat:s' failed" in str(writer.error)
+        assert "outcome is unknown" in str(writer.error)
+        assert writer.error.__cause__ is not None
+        assert writer.failed_after < 10
+        eventually(lambda: store.count("s"))
+        writer.check(texts(store.messages("s")))  # type: ignore[arg-type]
+        assert 50 < store.ttl_left("s") <= 60  # type: ignore[operator]
+        store.replace("s", said("after"))
+        assert asyncio.run(store.amessages("s")) == store.messages("s") == said("after")
+
+
+@faces
+def test_a_server_killed_mid_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    server = EmbeddedValkey(tmp_path)
+    with ValkeyConnection.from_url(server.url, request_timeout=2) as connection:
+        store = MessageStore(connection=connection, ttl=60)
+        port = server.port
+        writer = Writer(store, is_async=is_async)
+        writer.start()
+        writer.wait_for(50)
+        os.kill(process_id(server), signal.SIGKILL)
+        writer.join(20)
+        assert isinstance(writer.error, (OperationTimeoutError, ConnectionFailedError))
+        assert "append to 'chat:s' failed at 127.0.0.1" in str(writer.error)
+        assert writer.failed_after < 10
+        with pytest.raises(ValkeyMemoryError):
+            store.messages("s")
+        server.close()
+        monkeypatch.setattr("valkey_memory._embedded._free_port", lambda: port)
+        with EmbeddedValkey(tmp_path):
+            assert eventually(lambda: store.count("s")) >= 50
+            writer.check(texts(store.messages("s")))  # type: ignore[arg-type]
+            assert 40 < store.ttl_left("s") <= 60  # type: ignore[operator]
+            asyncio.run(store.aappend("s", said("after")[0]))
+            assert store.messages("s", last=1) == said("after")
+
+
+def test_many_calls_in_flight_when_the_server_freezes() -> None:
+    """Each gets an answer or our error; what was acknowledged is there, and nothing twice."""
+
+    async def append_all(store: MessageStore, server: EmbeddedValkey) -> list[str]:
+        await store.aappend("s", said("first")[0])
+        pid = process_id(server)
+        calls = [
+            asyncio.create_task(store.aappend("s", said(str(number))[0])) for number in range(200)
+        ]
+        await asyncio.sleep(0)
+        with frozen(pid):
+            outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+        assert all(one is None or isinstance(one, OperationTimeoutError) for one in outcomes)
+        assert any(outcomes)
+        return [str(number) for number, one in enumerate(outcomes) if one is None]
+
+    with (
+        EmbeddedValkey() as server,
+        ValkeyConnection.from_url(server.url, request_timeout=2) as connection,
+    ):
+        store = MessageStore(connection=connection)
+        acknowledged = asyncio.run(append_all(store, server))
+        eventually(lambda: store.count("s"))
+        found = texts(store.messages("s"))  # type: ignore[arg-type]
+        assert len(found) == len(set(found))
+        assert {"first", *acknowledged} <= set(found)
