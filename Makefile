@@ -1,7 +1,10 @@
 # make demo, make test: each works from a fresh clone with nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+# The product with its extras is all that the demo needs; the rest needs the tools, too.
 READY := .venv/ready
+DEV := .venv/ready-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-fast lint docs benchmark clean
 
@@ -11,29 +14,34 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-test-fast: $(READY)
+test-fast: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(READY)
+docs: $(DEV)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The pages are in build/site: open build/site/index.html"
 
-benchmark: $(READY)
-	$(BIN)/python -m pip install --quiet --group benchmark
+benchmark: $(DEV)
+	$(PIP) --group benchmark
 	$(BIN)/python benchmarks/chat_history.py
 	$(BIN)/python benchmarks/vector_store.py
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	@echo "Installing into .venv; the first time this takes a minute or two."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group lint --group docs --group notebooks
-	@touch $(READY)
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(DEV): $(READY)
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --group test --group lint --group docs --group notebooks
+	@touch $@
 
 clean:
 	rm -rf .venv dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache
