@@ -29,6 +29,7 @@ from .test_documentation import ROOT, blocks, fresh_embedded_server
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+RUN_ELSEWHERE = DOCS / "cli.md"  # by test_cli_page.py
 PACKAGES = (valkey_memory, langchain_valkey_glide, llama_index_valkey_glide)
 
 __all__ = ["fresh_embedded_server"]  # a fixture; it runs for the tests here, too
@@ -61,7 +62,10 @@ def code(cell: str) -> list[str]:
 # Code
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+WITH_CODE = [page for page in PAGES if blocks(page, "python") and page != RUN_ELSEWHERE]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_code_runs(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The blocks of a page, in order, in one namespace; what a comment promises is printed."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
