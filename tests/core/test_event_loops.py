@@ -9,6 +9,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,12 +176,18 @@ def child_in_thread(store: MessageStore) -> None:
     os._exit(0)
 
 
-def test_spawned_processes_get_the_connection_by_url(url: str, prefix: str) -> None:
-    import pickle
-
+def test_spawned_processes_get_the_connection_by_url(url: str, store: MessageStore) -> None:
     connection = ValkeyConnection.from_url(url)
     again = pickle.loads(pickle.dumps(connection))  # noqa: S301 - our own bytes
     assert (again.address, again.url) == (connection.address, url)
+    assert pickle.loads(pickle.dumps(connection)) is again  # noqa: S301 - one per process
+    store.append("s", said("parent")[0])
+    asyncio.run(turn(store))
+    child = multiprocessing.get_context("spawn").Process(target=child_turns, args=(store,))
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert store.count("s") == 4
 
 
 def test_given_clients(url: str, prefix: str) -> None:

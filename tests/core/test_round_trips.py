@@ -10,7 +10,7 @@ import pytest
 from valkey_memory import EmbeddedValkey, MessageStore
 
 from ..servers import admin, command_counts
-from .test_message_lists import said
+from .test_message_lists import EDITS, said
 
 FROM_SCRIPTS = {
     "type",
@@ -107,6 +107,22 @@ def test_single_commands_need_no_transaction(
     counts = sent(server, lambda: action(store))
     assert "exec" not in counts
     assert counts[command] == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 60, "max_messages": 50}], ids=["plain", "ttl"])
+@pytest.mark.parametrize("edit", EDITS)
+def test_every_edit_is_one_command_one_script_or_one_transaction(
+    server: EmbeddedValkey, url: str, prefix: str, edit: str, options: dict[str, Any]
+) -> None:
+    store = MessageStore(url=url, key_prefix=prefix, **options)
+    store.extend("s", said(*"abcdef"))
+    store.archive_oldest("s", 2)
+    name, arguments, keywords = EDITS[edit]
+    counts = sent(server, lambda: getattr(store, name)("s", *arguments, **keywords))
+    if "exec" in counts:
+        assert (counts["multi"], counts["exec"]) == (1, 1)
+    else:  # a script is atomic by itself, and what it calls is counted too
+        assert counts.get("eval") == 1 or sum(counts.values()) == 1
 
 
 def test_the_ttl_is_read_of_both_lists_at_once(server: EmbeddedValkey, store: MessageStore) -> None:
