@@ -37,6 +37,7 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
         ttl: Seconds (or a timedelta) until the conversation expires; each write restarts it. None,
             the default, sets no expiry and keeps one that is there.
         max_messages: The window: after each write only the newest so many are kept. Default: all.
+            It counts messages, not turns: the first one may be an answer or a tool's result.
         key_prefix: What every key starts with; no braces.
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it

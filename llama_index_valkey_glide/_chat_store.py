@@ -32,7 +32,9 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
         ttl: Seconds (or a timedelta) until a conversation expires; each write restarts it. None,
             the default, sets no expiry and keeps one that is there.
         max_messages: After each write only the newest so many are kept. Default: all; a memory
-            buffer needs no window, because it cuts what it reads to its token limit.
+            buffer needs no window, because it cuts what it reads to its token limit, at the
+            beginning of a turn. A window counts messages, not turns: the first one may be an answer
+            or a tool's result, and a buffer within its limit reads it so.
         key_prefix: What every Valkey key starts with; no braces.
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it

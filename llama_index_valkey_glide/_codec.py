@@ -222,7 +222,10 @@ def _from_standard(block: Mapping[str, Any], *, as_url: bool) -> BaseModel | Non
 
 
 class LlamaIndexCodec(Codec[ChatMessage]):
-    """Codec of ``llama_index.core.llms.ChatMessage``. What it writes, it reads back equal."""
+    """Codec of ``llama_index.core.llms.ChatMessage``. What it writes, it reads back equal.
+
+    But Pydantic objects in additional_kwargs come back as dicts, URLs and paths there as strings.
+    """
 
     def encode(self, message: ChatMessage) -> Element:
         if not isinstance(message, ChatMessage):

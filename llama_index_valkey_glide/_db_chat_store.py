@@ -37,7 +37,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         ttl: Seconds (or a timedelta) until a conversation expires, archived messages included;
             each write restarts it. None, the default, sets no expiry and keeps one that is there.
         max_messages: After each write only the newest so many active messages are kept; those cut
-            off are deleted, not archived. Default: all.
+            off are deleted, not archived, and the first that is left may be an answer or a tool's
+            result. Default: all; ``Memory`` archives by itself.
         key_prefix: What every Valkey key starts with; no braces.
         refresh_ttl_on_read: Reading active messages restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import uuid
+import zoneinfo
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -60,6 +61,15 @@ def typed(value: Any) -> Any:
 @settings(deadline=None, max_examples=500)
 def test_values_come_back_equal_and_of_the_same_type(value: Any) -> None:
     assert typed(loads(dumps(value))) == typed(value)
+
+
+@pytest.mark.parametrize("month", [1, 7])
+def test_a_named_time_zone_comes_back_as_its_offset(month: int) -> None:
+    """As docs/concepts/wire-format.md says."""
+    value = dt.datetime(2026, month, 2, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
+    found = loads(dumps(value))
+    assert found == value
+    assert found.tzinfo == dt.timezone(dt.timedelta(hours=1 if month == 1 else 2))
 
 
 def test_nan_comes_back_as_nan() -> None:

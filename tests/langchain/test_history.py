@@ -22,6 +22,7 @@ from langchain_core.messages import (
     HumanMessage,
     SystemMessage,
     ToolMessage,
+    trim_messages,
 )
 
 import langchain_valkey_glide
@@ -244,6 +245,26 @@ def test_the_window_keeps_the_newest_messages(make_history: Any) -> None:
     assert history.get_messages() == humans("4", "a", "b")
     history.replace_messages(numbered(9))
     assert history.get_messages() == numbered(9)[-3:]
+
+
+def test_a_window_counts_messages_not_turns(make_history: Any) -> None:
+    """What docs/concepts/ttl-and-windows.md says, the way out included."""
+    history = make_history(max_messages=4)
+    call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "c1"}
+    history.add_messages(
+        [
+            HumanMessage("2 + 3?"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("5", tool_call_id="c1"),
+            AIMessage("Five."),
+            HumanMessage("Thanks"),
+            AIMessage("Welcome"),
+        ]
+    )
+    found = history.get_messages()
+    assert [message.type for message in found] == ["tool", "ai", "human", "ai"]
+    fitting = trim_messages(found, max_tokens=4, token_counter=len, start_on="human")
+    assert [message.content for message in fitting] == ["Thanks", "Welcome"]
 
 
 def test_without_a_window_nothing_is_cut(make_history: Any) -> None:

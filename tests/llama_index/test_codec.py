@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import io
 import json
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel
 
 from llama_index_valkey_glide._codec import LlamaIndexCodec
 from valkey_memory import MessageEncodeError
@@ -158,6 +159,27 @@ def test_the_openai_clients_tool_call_objects_come_back_as_dicts() -> None:
     raw = dumped(message)
     assert json.loads(raw)["tool_calls"] == [call.model_dump()]
     assert loaded(raw).additional_kwargs == {"tool_calls": [call.model_dump()]}
+
+
+class Usage(BaseModel):
+    total: int
+    by_model: dict[str, list[Function]]
+    at: dt.datetime
+
+
+def test_objects_in_additional_kwargs_come_back_as_plain_data() -> None:
+    """As docs/concepts/wire-format.md says."""
+    function = Function(name="add", arguments="{}")
+    usage = Usage(total=3, by_model={"m": [function]}, at=dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    kwargs = {"usage": usage, "page": AnyUrl("https://a.example/b"), "file": Path("/x/y")}
+    message = ChatMessage(role="assistant", content="x", additional_kwargs={"deep": [kwargs]})
+    expected = {
+        "usage": {"total": 3, "by_model": {"m": [function.model_dump()]}, "at": usage.at},
+        "page": "https://a.example/b",
+        "file": "/x/y",
+    }
+    assert loaded(dumped(message)).additional_kwargs == {"deep": [expected]}
+    assert message.additional_kwargs == {"deep": [kwargs]}  # as it was
 
 
 # What is stored

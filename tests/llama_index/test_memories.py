@@ -95,6 +95,20 @@ def test_a_buffer_reads_what_fits_and_keeps_the_rest_stored(chat_store: ValkeyCh
     assert memory.get_all() == turns(5)
 
 
+def test_a_window_may_begin_in_the_middle_of_a_turn(
+    chat_store: ValkeyChatStore, url: str, prefix: str
+) -> None:
+    """As docs/concepts/ttl-and-windows.md says; where the buffer cuts, a turn begins."""
+    narrow = ValkeyChatStore(url=url, key_prefix=prefix, max_messages=4)
+    for message in [*TOOL_TURN, *turns(1)]:
+        buffer(narrow).put(message)
+    roles = [message.role.value for message in buffer(narrow).get()]
+    assert roles == ["tool", "assistant", "user", "assistant"]
+    chat_store.set_messages("s", [*TOOL_TURN, *turns(1)])
+    roles = [message.role.value for message in buffer(chat_store, token_limit=12).get()]
+    assert roles == ["user", "assistant"]
+
+
 def test_a_buffer_made_with_a_history_stores_it(chat_store: ValkeyChatStore) -> None:
     memory = ChatMemoryBuffer.from_defaults(
         chat_history=turns(2), chat_store=chat_store, chat_store_key="s"
