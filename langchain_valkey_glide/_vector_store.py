@@ -58,7 +58,8 @@ class ValkeyVectorStore(VectorStore):
 
     Args:
         embedding: Any LangChain ``Embeddings``; Bedrock's are ``langchain_aws.BedrockEmbeddings``.
-        index_name: The index; documents are at ``{index_name}:{id}``.
+        index_name: The index; documents are at ``{index_name}:{id}``. Letters, digits, _.-
+            and no colon.
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.

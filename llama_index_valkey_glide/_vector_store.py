@@ -68,7 +68,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         ['1']
 
     Args:
-        index_name: The index; nodes are at ``{index_name}:{node_id}``.
+        index_name: The index; nodes are at ``{index_name}:{node_id}``. Letters, digits, _.-
+            and no colon.
         dimension: Numbers per vector; by default that of the nodes that are stored, or else of the
             first nodes or query.
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or

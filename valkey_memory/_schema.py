@@ -26,7 +26,7 @@ MAX_DIMENSION = 32_768
 FIELD_TYPES: tuple[FieldType, ...] = ("tag", "numeric", "text")
 
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
-_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}\Z")
+_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _GROUPS: dict[FieldType, str] = {"tag": "tags", "numeric": "numbers", "text": "words"}
 
 
@@ -68,8 +68,9 @@ class IndexSchema:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _INDEX_NAME.match(self.name):
             raise ConfigurationError(
-                f"index name {self.name!r} must be 1 to 128 letters, digits and _.:- "
-                "and begin with a letter or digit"
+                f"index name {self.name!r} must be 1 to 128 letters, digits and _.- and begin "
+                "with a letter or digit; no colon, which ends it in keys: an index 'a' would take "
+                "in the documents of 'a:b'"
             )
         for option, value, allowed in (
             ("storage", self.storage, ("json", "hash")),
