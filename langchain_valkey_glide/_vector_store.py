@@ -75,7 +75,7 @@ class ValkeyVectorStore(VectorStore):
         ef_runtime: HNSW: effort of a search.
         ttl: Seconds (or a timedelta) until a document expires. Default: never.
         refresh_ttl_on_read: A search restarts the TTL of what it finds.
-        exact_limit: Documents that exact search accepts.
+        exact_limit: Documents that exact search accepts, 20,000 by default.
         embedding_batch_size: Texts per call of the embedding model.
         embedding_concurrency: Calls of it at once in async methods.
 

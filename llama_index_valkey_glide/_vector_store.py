@@ -87,7 +87,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         ef_runtime: HNSW: effort of a search.
         ttl: Seconds until a node expires. Default: never.
         refresh_ttl_on_read: A query restarts the TTL of what it finds.
-        exact_limit: Nodes that exact search accepts.
+        exact_limit: Nodes that exact search accepts, 20,000 by default.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
