@@ -138,7 +138,7 @@ def findings() -> Iterator[tuple[str, str, str]]:
             if level.value == "ok" or what is None:
                 continue
             for text in texts(what, function):
-                yield check.value, level.value, text
+                yield str(check.value), str(level.value), text
 
 
 def texts(node: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
