@@ -127,6 +127,13 @@ def table(heading: str) -> list[str]:
     return rows[2:]
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedValkey]:
+    """Of its own: with other tests' keys a SCAN takes more round trips."""
+    with EmbeddedValkey() as server:
+        yield server
+
+
 @pytest.fixture
 def connection(server: EmbeddedValkey) -> Iterator[ValkeyConnection]:
     with ValkeyConnection.from_url(server.url) as connection:
