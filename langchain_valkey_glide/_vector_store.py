@@ -28,7 +28,7 @@ from valkey_memory._embedding import (
 from valkey_memory._filters import FieldType
 from valkey_memory._index import Progress
 from valkey_memory._schema import Algorithm, Storage
-from valkey_memory._store import TTL, check_count
+from valkey_memory._store import TTL, check_count, ttl_to_milliseconds
 from valkey_memory._vector_index import DEFAULT_EXACT_LIMIT, AnyFilter, Search, VectorIndex
 from valkey_memory._vectors import Metric
 
@@ -181,6 +181,7 @@ class ValkeyVectorStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        ttl: TTL | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
@@ -190,6 +191,7 @@ class ValkeyVectorStore(VectorStore):
             texts: What to embed.
             metadatas: One dict per text.
             ids: One per text; None makes a UUID.
+            ttl: Seconds (or a timedelta) until these documents expire, instead of the store's.
             batch_size: Texts per call of the embedding model, where the store's own limit is not
                 less. LangChain's ``index`` gives it.
             progress: Called after each batch that was written, with (written, all).
@@ -198,10 +200,11 @@ class ValkeyVectorStore(VectorStore):
             The ids, in order.
         """
         contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
+        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
         vectors = embed_documents(self._embedding, contents, self._batch(batch_size))
         if contents:
             documents = _stored(contents, metadata, known_ids, vectors)
-            self._index_for(vectors[0]).upsert(documents, progress=progress)
+            self._index_for(vectors[0]).upsert(documents, ttl=ttl, progress=progress)
         return known_ids
 
     async def aadd_texts(
@@ -210,17 +213,19 @@ class ValkeyVectorStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        ttl: TTL | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
         """Async ``add_texts``."""
         contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
+        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
         vectors = await aembed_documents(
             self._embedding, contents, self._batch(batch_size), self._concurrency
         )
         if contents:
             documents = _stored(contents, metadata, known_ids, vectors)
-            await self._index_for(vectors[0]).aupsert(documents, progress=progress)
+            await self._index_for(vectors[0]).aupsert(documents, ttl=ttl, progress=progress)
         return known_ids
 
     def add_documents(
@@ -228,6 +233,7 @@ class ValkeyVectorStore(VectorStore):
         documents: list[Document],
         *,
         ids: Sequence[str | None] | None = None,
+        ttl: TTL | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
@@ -235,6 +241,7 @@ class ValkeyVectorStore(VectorStore):
         return self.add_texts(
             *_parts(documents),
             ids=_ids(documents, ids),
+            ttl=ttl,
             batch_size=batch_size,
             progress=progress,
         )
@@ -244,6 +251,7 @@ class ValkeyVectorStore(VectorStore):
         documents: list[Document],
         *,
         ids: Sequence[str | None] | None = None,
+        ttl: TTL | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
@@ -251,6 +259,7 @@ class ValkeyVectorStore(VectorStore):
         return await self.aadd_texts(
             *_parts(documents),
             ids=_ids(documents, ids),
+            ttl=ttl,
             batch_size=batch_size,
             progress=progress,
         )

@@ -198,21 +198,30 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     # Writing
 
-    def add(self, nodes: Sequence[BaseNode]) -> list[str]:
-        """Store nodes with their embeddings, replacing those with the same ids; their ids."""
+    def add(self, nodes: Sequence[BaseNode], *, ttl: float | None = None) -> list[str]:
+        """Store nodes with their embeddings, replacing those with the same ids.
+
+        Args:
+            nodes: With embeddings, as an index gives them.
+            ttl: Seconds until these nodes expire, instead of the store's. An index passes it on:
+                ``index.insert_nodes(nodes, ttl=3600)``.
+
+        Returns:
+            The ids, in order.
+        """
         if not nodes:
             return []
         documents = _prepared(nodes)
-        self._index_for(documents[0].embedding).upsert(documents)
+        self._index_for(documents[0].embedding).upsert(documents, ttl=ttl)
         return [node.node_id for node in nodes]
 
-    async def async_add(self, nodes: Sequence[BaseNode]) -> list[str]:
+    async def async_add(self, nodes: Sequence[BaseNode], *, ttl: float | None = None) -> list[str]:
         """Async ``add``."""
         if not nodes:
             return []
         documents = _prepared(nodes)
         index = await self._aindex_for(documents[0].embedding)
-        await index.aupsert(documents)
+        await index.aupsert(documents, ttl=ttl)
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str) -> None:

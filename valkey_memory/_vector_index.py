@@ -75,7 +75,7 @@ class VectorIndex:
         ef_runtime: HNSW: effort of a search; raise it for filters that few documents pass.
         ttl: Seconds (or a timedelta) until a document expires after it was written. Default: never,
             and a TTL that a document has is kept (in a hash; JSON.SET ends a JSON document's).
-        refresh_ttl_on_read: A search restarts the TTL of what it finds, in a second round trip.
+        refresh_ttl_on_read: A search restarts the ``ttl`` of what it finds, in a second round trip.
         exact_limit: Documents that exact search accepts, 20,000 by default.
 
     Raises:
@@ -196,7 +196,11 @@ class VectorIndex:
     # Writing
 
     def upsert(
-        self, documents: Iterable[Document], *, progress: _index.Progress | None = None
+        self,
+        documents: Iterable[Document],
+        *,
+        ttl: TTL | None = None,
+        progress: _index.Progress | None = None,
     ) -> None:
         """Write documents, replacing those with the same ids.
 
@@ -206,15 +210,20 @@ class VectorIndex:
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.
+            ttl: Seconds (or a timedelta) until these documents expire, instead of the index's.
             progress: Called after each transaction with (written, all).
         """
-        self._run(self._upsert(documents, progress))
+        self._run(self._upsert(documents, ttl, progress))
 
     async def aupsert(
-        self, documents: Iterable[Document], *, progress: _index.Progress | None = None
+        self,
+        documents: Iterable[Document],
+        *,
+        ttl: TTL | None = None,
+        progress: _index.Progress | None = None,
     ) -> None:
         """Async ``upsert``."""
-        await self._arun(self._upsert(documents, progress))
+        await self._arun(self._upsert(documents, ttl, progress))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
@@ -432,10 +441,11 @@ class VectorIndex:
         return bool(ids)
 
     def _upsert(
-        self, documents: Iterable[Document], progress: _index.Progress | None
+        self, documents: Iterable[Document], ttl: TTL | None, progress: _index.Progress | None
     ) -> Plan[None]:
+        ttl_ms = ttl_to_milliseconds(ttl) or self._ttl_ms
         yield from self._ready()
-        prepared = [prepare(document, self._schema, self._ttl_ms) for document in documents]
+        prepared = [prepare(document, self._schema, ttl_ms) for document in documents]
         seen: set[str] = set()
         for document in prepared:
             if document.id in seen:

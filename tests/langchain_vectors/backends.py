@@ -11,9 +11,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 
 from langchain_valkey_glide import ValkeyVectorStore
-from valkey_memory import ValkeyConnection, VectorIndex
-from valkey_memory._index import changes_key
-from valkey_memory._plans import Plan, Request
+from valkey_memory import ValkeyConnection
 
 
 @dataclass
@@ -43,12 +41,6 @@ class Backend:
         for store in self.stores:
             if store._index is not None:
                 store._index.drop(delete_documents=True)
-                self.connection.run(_forget_changes(store._index))
-
-
-def _forget_changes(index: VectorIndex) -> Plan[None]:
-    """Delete the stream of changes, which outlives its index."""
-    yield Request("clean up", (("DEL", changes_key(index._server_schema)),))
 
 
 @contextmanager

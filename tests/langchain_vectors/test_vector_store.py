@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from valkey_memory import (
 )
 
 from ..embeddings.words import Words, bag_of_words
+from ..vectors.search_server import send
 from .backends import Backend
 
 AWKWARD_IDS = ["a b", "a:b", "{tag}", "*", "ключ", "line\nbreak", '"quoted"', "\\", "x" * 500]
@@ -115,6 +117,27 @@ def test_an_empty_id_is_refused(store: Any) -> None:
     with pytest.raises(ValkeyMemoryError, match="non-empty"):
         store.add_texts(["one"], ids=[""])
     assert store.store.index.count() == 0
+
+
+def test_some_documents_expire_earlier(make: Any, backend: Backend) -> None:
+    store = make(ttl=1000)
+    store.add_texts(["one"], ids=["1"], ttl=5)
+    store.add_documents([Document(id="2", page_content="two")], ttl=timedelta(seconds=50))
+    store.add_texts(["three"], ids=["3"])
+    left = [milliseconds_left(backend, store, one) for one in "123"]
+    assert 0 < left[0] <= 5_000 < left[1] <= 50_000 < left[2] <= 1_000_000
+
+
+def test_a_bad_ttl_costs_no_embedding(make: Any) -> None:
+    model = Words()
+    with pytest.raises(InvalidArgumentError, match="ttl must be"):
+        make(embedding=model).add_texts(["one"], ttl=-1)
+    assert model.calls == []
+
+
+def milliseconds_left(backend: Backend, store: Any, document_id: str) -> int:
+    key = f"{store.store.index.name}:{document_id}"
+    return int(send(backend.connection, "PTTL", key))
 
 
 def test_documents_keep_their_own_ids(store: Any) -> None:

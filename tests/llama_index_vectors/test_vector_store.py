@@ -616,6 +616,12 @@ def test_a_query_restarts_the_ttl(make_side: MakeSide, connection: ValkeyConnect
     assert ttl_ms(connection, key) > 990_000
 
 
+def test_some_nodes_expire_earlier(make_side: MakeSide, connection: ValkeyConnection) -> None:
+    side = make_side(ttl=1000)
+    side.add([node("n", [1.0, 0.0])], ttl=5)
+    assert 0 < ttl_ms(connection, f"{side.store.index_name}:n") <= 5000
+
+
 def ttl_ms(connection: ValkeyConnection, key: str) -> int:
     return int(send(connection, "PTTL", key))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -302,6 +303,20 @@ def test_the_ttl_option(make_index: Any, vector_connection: ValkeyConnection) ->
     assert key_ttl(vector_connection, "d1") > 60_000
     index.upsert([doc(1)])
     assert key_ttl(vector_connection, "d1") <= 60_000
+
+
+@pytest.mark.parametrize("default", [None, 60])
+def test_the_ttl_of_some_documents(
+    make_index: Any, vector_connection: ValkeyConnection, default: int | None
+) -> None:
+    index = make_index(ttl=default)
+    index.upsert([doc(1), doc(2)], ttl=timedelta(minutes=10))
+    index.upsert([doc(3)])
+    for one in ("d1", "d2"):
+        assert 60_000 < key_ttl(vector_connection, one) <= 600_000
+    assert key_ttl(vector_connection, "d3") <= (60_000 if default else -1)
+    with pytest.raises(InvalidArgumentError, match="ttl must be more than 0 seconds"):
+        index.upsert([doc(1)], ttl=0)
 
 
 def test_a_search_refreshes_the_ttl_of_what_it_finds_if_asked(
