@@ -59,7 +59,7 @@ EXPIRING: dict[str, Action] = {
     "`refresh_ttl`": lambda s: s.refresh_ttl("a"),
 }
 WRITING: dict[str, Action] = {
-    "the first of a process": lambda i: i.create(),
+    "the first operation of a process, before its own": lambda i: i.create(),
     "`upsert` of up to 200 documents, here 10": lambda i: i.upsert(documents()),
 }
 READING: dict[str, Action] = {
