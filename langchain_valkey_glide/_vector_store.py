@@ -27,9 +27,10 @@ from valkey_memory._embedding import (
 )
 from valkey_memory._filters import FieldType
 from valkey_memory._index import Progress
+from valkey_memory._index_plans import DEFAULT_EXACT_LIMIT, AnyFilter, Search
 from valkey_memory._schema import Algorithm, Storage
 from valkey_memory._store import TTL, check_count, ttl_to_milliseconds
-from valkey_memory._vector_index import DEFAULT_EXACT_LIMIT, AnyFilter, Search, VectorIndex
+from valkey_memory._vector_index import VectorIndex
 from valkey_memory._vectors import Metric
 
 Scored = list[tuple[Document, float]]

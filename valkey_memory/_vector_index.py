@@ -5,36 +5,20 @@ Both framework faces stand on it. It takes vectors; embedding texts is the faces
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
-from . import _exact, _index
 from ._connection import ValkeyConnection, choose_connection
-from ._documents import Document, Hit, document_key, prepare
-from ._errors import (
-    ConfigurationError,
-    DocumentError,
-    FilterError,
-    InvalidArgumentError,
-    SearchUnavailableError,
-)
-from ._filter_dicts import to_filter
-from ._filters import FieldType, Filter
+from ._documents import Document, Hit
+from ._filters import FieldType
+from ._index import Progress
+from ._index_plans import DEFAULT_EXACT_LIMIT, AnyFilter, IndexPlans, Mode, Search
 from ._plans import Plan
 from ._schema import Algorithm, IndexInfo, IndexSchema, Storage
-from ._store import TTL, check_count, ttl_to_milliseconds
-from ._vectors import Metric, from_bytes, max_marginal_relevance, numpy, pack_vector
+from ._store import TTL
+from ._vectors import Metric
 
 T = TypeVar("T")
-Search: TypeAlias = Literal["auto", "server", "exact"]
-AnyFilter: TypeAlias = Filter | Mapping[str, Any]
-
-DEFAULT_EXACT_LIMIT = 20_000
-_READY_POLL_SECONDS = 0.05
-
-_log = logging.getLogger("valkey_memory")
 
 
 class VectorIndex:
@@ -104,74 +88,71 @@ class VectorIndex:
         refresh_ttl_on_read: bool = False,
         exact_limit: int = DEFAULT_EXACT_LIMIT,
     ) -> None:
-        if search not in ("auto", "server", "exact"):
-            raise ConfigurationError(f'search {search!r} is unknown: "auto", "server" or "exact"')
-        check_count(exact_limit, "exact_limit")
-        if refresh_ttl_on_read and ttl is None:
-            raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
-        numpy()
-
-        def schema(stored: Storage) -> IndexSchema:
-            return IndexSchema(
-                name=name,
-                dimension=dimension,
-                fields=dict(fields or {}),
-                storage=stored,
-                metric=metric,
-                algorithm=algorithm,
-                m=m,
-                ef_construction=ef_construction,
-                ef_runtime=ef_runtime,
-            )
-
-        self._server_schema = schema(storage)
-        self._exact_schema = schema("hash")
-        self._search = search
-        self._ttl_ms = ttl_to_milliseconds(ttl)
-        self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
-        self._copy = _exact.LocalCopy(self._exact_schema, exact_limit)
-        self._mode: Literal["server", "exact"] | None = None
+        schema = IndexSchema(
+            name=name,
+            dimension=dimension,
+            fields=dict(fields or {}),
+            storage=storage,
+            metric=metric,
+            algorithm=algorithm,
+            m=m,
+            ef_construction=ef_construction,
+            ef_runtime=ef_runtime,
+        )
+        self._plans = IndexPlans(
+            schema,
+            search,
+            ttl=ttl,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            exact_limit=exact_limit,
+        )
         self.connection = choose_connection(url, connection)
 
     @property
     def name(self) -> str:
-        return self._server_schema.name
+        return self._plans.server_schema.name
 
     @property
     def dimension(self) -> int:
-        return self._server_schema.dimension
+        return self._plans.server_schema.dimension
 
     @property
     def metric(self) -> Metric:
-        return self._server_schema.metric
+        return self._plans.server_schema.metric
 
     @property
     def fields(self) -> dict[str, FieldType]:
         """The declared fields."""
-        return dict(self._server_schema.fields)
+        return dict(self._plans.server_schema.fields)
 
     @property
-    def mode(self) -> Literal["server", "exact"] | None:
+    def mode(self) -> Mode | None:
         """Which search is used; None before the first method found out."""
-        return self._mode
+        return self._plans.mode
+
+    def _run(self, plan: Plan[T]) -> T:
+        return self.connection.run(plan)
+
+    async def _arun(self, plan: Plan[T]) -> T:
+        return await self.connection.arun(plan)
 
     # The index
 
     def create(self) -> str:
         """Make the index or attach to it, and say which search is used. Other methods do it too."""
-        return self._run(self._ready())
+        return self._run(self._plans.ready())
 
     async def acreate(self) -> str:
         """Async ``create``."""
-        return await self._arun(self._ready())
+        return await self._arun(self._plans.ready())
 
     def info(self) -> IndexInfo | None:
         """What the server says of the index; None for exact search."""
-        return self._run(self._info())
+        return self._run(self._plans.info())
 
     async def ainfo(self) -> IndexInfo | None:
         """Async ``info``."""
-        return await self._arun(self._info())
+        return await self._arun(self._plans.info())
 
     def wait_until_ready(self, timeout: float = 60.0) -> bool:
         """Wait until documents that were there before the index are searchable; whether they are.
@@ -179,19 +160,19 @@ class VectorIndex:
         Args:
             timeout: Seconds to wait.
         """
-        return self._run(self._wait(timeout))
+        return self._run(self._plans.wait(timeout))
 
     async def await_until_ready(self, timeout: float = 60.0) -> bool:  # noqa: ASYNC109
         """Async ``wait_until_ready``."""
-        return await self._arun(self._wait(timeout))
+        return await self._arun(self._plans.wait(timeout))
 
     def drop(self, *, delete_documents: bool = False) -> bool:
         """Drop the index; whether there was one. Its documents stay unless asked otherwise."""
-        return self._run(self._drop(delete_documents))
+        return self._run(self._plans.drop(delete_documents))
 
     async def adrop(self, *, delete_documents: bool = False) -> bool:
         """Async ``drop``."""
-        return await self._arun(self._drop(delete_documents))
+        return await self._arun(self._plans.drop(delete_documents))
 
     # Writing
 
@@ -200,7 +181,7 @@ class VectorIndex:
         documents: Iterable[Document],
         *,
         ttl: TTL | None = None,
-        progress: _index.Progress | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Write documents, replacing those with the same ids.
 
@@ -213,51 +194,51 @@ class VectorIndex:
             ttl: Seconds (or a timedelta) until these documents expire, instead of the index's.
             progress: Called after each transaction with (written, all).
         """
-        self._run(self._upsert(documents, ttl, progress))
+        self._run(self._plans.upsert(documents, ttl, progress))
 
     async def aupsert(
         self,
         documents: Iterable[Document],
         *,
         ttl: TTL | None = None,
-        progress: _index.Progress | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Async ``upsert``."""
-        await self._arun(self._upsert(documents, ttl, progress))
+        await self._arun(self._plans.upsert(documents, ttl, progress))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
-        return self._run(self._delete(ids))
+        return self._run(self._plans.delete(ids))
 
     async def adelete(self, ids: Iterable[str]) -> int:
         """Async ``delete``."""
-        return await self._arun(self._delete(ids))
+        return await self._arun(self._plans.delete(ids))
 
     def delete_where(self, filter: AnyFilter | None) -> int:  # noqa: A002
         """Delete every document that satisfies ``filter``, all when None; how many there were."""
-        return self._run(self._delete_where(filter))
+        return self._run(self._plans.delete_where(filter))
 
     async def adelete_where(self, filter: AnyFilter | None) -> int:  # noqa: A002
         """Async ``delete_where``."""
-        return await self._arun(self._delete_where(filter))
+        return await self._arun(self._plans.delete_where(filter))
 
     # Reading
 
     def get(self, ids: Iterable[str], *, embeddings: bool = False) -> list[Document]:
         """Documents by id, in that order; unknown ids are left out. One round trip per 500."""
-        return self._run(self._get(ids, embeddings))
+        return self._run(self._plans.get(ids, embeddings))
 
     async def aget(self, ids: Iterable[str], *, embeddings: bool = False) -> list[Document]:
         """Async ``get``."""
-        return await self._arun(self._get(ids, embeddings))
+        return await self._arun(self._plans.get(ids, embeddings))
 
     def count(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
         """How many documents satisfy ``filter``; all when None."""
-        return self._run(self._count(filter))
+        return self._run(self._plans.count(filter))
 
     async def acount(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
         """Async ``count``."""
-        return await self._arun(self._count(filter))
+        return await self._arun(self._plans.count(filter))
 
     def search(
         self,
@@ -283,7 +264,7 @@ class VectorIndex:
             Documents with their similarity. It is -1 to 1 for cosine, the product for ip, and
             ``1 / (1 + squared distance)`` for l2.
         """
-        return self._run(self._find(vector, k, filter, min_score, embeddings, ef_runtime))
+        return self._run(self._plans.find(vector, k, filter, min_score, embeddings, ef_runtime))
 
     async def asearch(
         self,
@@ -296,7 +277,9 @@ class VectorIndex:
         ef_runtime: int | None = None,
     ) -> list[Hit]:
         """Async ``search``."""
-        return await self._arun(self._find(vector, k, filter, min_score, embeddings, ef_runtime))
+        return await self._arun(
+            self._plans.find(vector, k, filter, min_score, embeddings, ef_runtime)
+        )
 
     def search_diverse(
         self,
@@ -318,7 +301,7 @@ class VectorIndex:
             filter: A dict or an expression.
             embeddings: Return the documents' vectors too.
         """
-        return self._run(self._diverse(vector, k, fetch_k, lambda_mult, filter, embeddings))
+        return self._run(self._plans.diverse(vector, k, fetch_k, lambda_mult, filter, embeddings))
 
     async def asearch_diverse(
         self,
@@ -331,7 +314,9 @@ class VectorIndex:
         embeddings: bool = False,
     ) -> list[Hit]:
         """Async ``search_diverse``."""
-        return await self._arun(self._diverse(vector, k, fetch_k, lambda_mult, filter, embeddings))
+        return await self._arun(
+            self._plans.diverse(vector, k, fetch_k, lambda_mult, filter, embeddings)
+        )
 
     def page(
         self,
@@ -354,7 +339,7 @@ class VectorIndex:
             descending: Largest first.
             embeddings: Return the documents' vectors too.
         """
-        return self._run(self._page(filter, offset, limit, order_by, descending, embeddings))
+        return self._run(self._plans.page(filter, offset, limit, order_by, descending, embeddings))
 
     async def apage(
         self,
@@ -367,229 +352,6 @@ class VectorIndex:
         embeddings: bool = False,
     ) -> list[Document]:
         """Async ``page``."""
-        return await self._arun(self._page(filter, offset, limit, order_by, descending, embeddings))
-
-    # Plans
-
-    def _run(self, plan: Plan[T]) -> T:
-        return self.connection.run(plan)
-
-    async def _arun(self, plan: Plan[T]) -> T:
-        return await self.connection.arun(plan)
-
-    @property
-    def _schema(self) -> IndexSchema:
-        return self._exact_schema if self._mode == "exact" else self._server_schema
-
-    def _ready(self) -> Plan[str]:
-        """Find out once which search there is, and make the index."""
-        if self._mode is None:
-            self._mode = yield from self._choose()
-        return self._mode
-
-    def _choose(self) -> Plan[Literal["server", "exact"]]:
-        if self._search == "exact":
-            return "exact"
-        try:
-            yield from _index.ensure(self._server_schema)
-        except SearchUnavailableError as unavailable:
-            if self._search == "server":
-                raise
-            _log.info("index %r: exact search in the client, because %s", self.name, unavailable)
-            return "exact"
-        if self._search == "auto":
-            _log.info("index %r: search on the server (valkey-search)", self.name)
-        return "server"
-
-    def _condition(self, value: AnyFilter | None) -> Filter | None:
-        return to_filter(value, self._server_schema.fields)
-
-    def _query(self, vector: Sequence[float]) -> bytes:
-        return pack_vector(vector, self.dimension, "the query")
-
-    def _info(self) -> Plan[IndexInfo | None]:
-        if (yield from self._ready()) == "exact":
-            return None
-        return (yield from _index.info(self._schema))
-
-    def _wait(self, timeout: float) -> Plan[bool]:
-        if (yield from self._ready()) == "exact":
-            return True
-        polls = max(1, round(timeout / _READY_POLL_SECONDS))
-        found = yield from _index.wait_until_ready(self._schema, polls, _READY_POLL_SECONDS)
-        return found.ready
-
-    def _drop(self, delete_documents: bool) -> Plan[bool]:
-        """Without ``_ready``, which would make the index, or refuse one that is to be made anew."""
-        mode, found = self._mode or self._search, None
-        if mode != "exact":
-            try:
-                found = yield from _index.probe(self._server_schema)
-            except SearchUnavailableError:
-                if mode != "auto":
-                    raise
-                mode = "exact"
-        self._mode = None
-        if mode != "exact":
-            return (yield from _index.drop(self._server_schema, found, delete_documents))
-        if not delete_documents:
-            return False
-        yield from self._fresh()
-        ids = [document.id for document in self._copy.page(None, 0, None, _now_ms())]
-        yield from _index.delete_ids(ids, self._exact_schema)
-        yield from _index.forget_changes(self._exact_schema)
-        return bool(ids)
-
-    def _upsert(
-        self, documents: Iterable[Document], ttl: TTL | None, progress: _index.Progress | None
-    ) -> Plan[None]:
-        ttl_ms = ttl_to_milliseconds(ttl) or self._ttl_ms
-        yield from self._ready()
-        prepared = [prepare(document, self._schema, ttl_ms) for document in documents]
-        seen: set[str] = set()
-        for document in prepared:
-            if document.id in seen:
-                raise DocumentError(f"document id {document.id!r} occurs twice in one call")
-            seen.add(document.id)
-        yield from _index.upsert(prepared, self._schema, progress)
-
-    def _checked_ids(self, ids: Iterable[str]) -> list[str]:
-        if isinstance(ids, str):
-            raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
-        found = list(dict.fromkeys(ids))
-        for one in found:
-            document_key(self._schema, one)
-        return found
-
-    def _delete(self, ids: Iterable[str]) -> Plan[int]:
-        found = self._checked_ids(ids)
-        yield from self._ready()
-        return (yield from _index.delete_ids(found, self._schema))
-
-    def _delete_where(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
-        if (yield from self._ready()) == "server":
-            return (yield from _index.delete_matching(condition, self._schema))
-        yield from self._fresh()
-        found = self._copy.page(condition, 0, None, _now_ms())
-        ids = [document.id for document in found]
-        return (yield from _index.delete_ids(ids, self._schema))
-
-    def _get(self, ids: Iterable[str], embeddings: bool) -> Plan[list[Document]]:
-        found = self._checked_ids(ids)
-        yield from self._ready()
-        return (yield from _index.get(found, self._schema, embeddings=embeddings))
-
-    def _count(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
-        if (yield from self._ready()) == "server":
-            return (yield from _index.count(condition, self._schema))
-        yield from self._fresh()
-        return self._copy.count(condition, _now_ms())
-
-    def _find(
-        self,
-        vector: Sequence[float],
-        k: int,
-        value: AnyFilter | None,
-        min_score: float | None,
-        embeddings: bool,
-        ef_runtime: int | None,
-    ) -> Plan[list[Hit]]:
-        if k is None:
-            raise InvalidArgumentError("k must be an integer, not None")
-        check_count(k, "k")
-        check_count(ef_runtime, "ef_runtime")
-        query, condition = self._query(vector), self._condition(value)
-        hits: list[Hit]
-        if (yield from self._ready()) == "server":
-            hits = yield from _index.knn(
-                query,
-                k,
-                condition,
-                self._schema,
-                embeddings=embeddings,
-                # HNSW looks at this many candidates at least; k of them must be found.
-                ef_runtime=ef_runtime or (k if k > self._schema.ef_runtime else None),
-            )
-        else:
-            yield from self._fresh()
-            hits = self._copy.nearest(
-                from_bytes(query), k, condition, _now_ms(), embeddings=embeddings
-            )
-        if min_score is not None:
-            hits = [hit for hit in hits if hit.score >= min_score]
-        if self._read_ttl_ms is not None and hits:
-            ids = [hit.document.id for hit in hits]
-            yield from _index.touch(ids, self._schema, self._read_ttl_ms)
-        return hits
-
-    def _diverse(
-        self,
-        vector: Sequence[float],
-        k: int,
-        fetch_k: int,
-        lambda_mult: float,
-        value: AnyFilter | None,
-        embeddings: bool,
-    ) -> Plan[list[Hit]]:
-        check_count(k, "k")
-        check_count(fetch_k, "fetch_k")
-        if not 0 <= lambda_mult <= 1:
-            raise InvalidArgumentError(f"lambda_mult must be from 0 to 1, not {lambda_mult!r}")
-        found = yield from self._find(vector, max(k, fetch_k), value, None, True, None)
-        np = numpy()
-        vectors = [np.asarray(hit.document.embedding, dtype=np.float32) for hit in found]
-        chosen = max_marginal_relevance(from_bytes(self._query(vector)), vectors, k, lambda_mult)
-        hits = [found[position] for position in chosen]
-        if embeddings:
-            return hits
-        return [hit._replace(document=_without_embedding(hit.document)) for hit in hits]
-
-    def _page(
-        self,
-        value: AnyFilter | None,
-        offset: int,
-        limit: int,
-        order_by: str | None,
-        descending: bool,
-        embeddings: bool,
-    ) -> Plan[list[Document]]:
-        check_count(offset, "offset", minimum=0)
-        check_count(limit, "limit")
-        condition = self._condition(value)
-        if order_by is not None and self.fields.get(order_by) != "numeric":
-            raise FilterError(f"order_by {order_by!r} must be a field declared as numeric")
-        if (yield from self._ready()) == "server":
-            return (
-                yield from _index.page(
-                    condition,
-                    offset,
-                    limit,
-                    self._schema,
-                    embeddings=embeddings,
-                    order_by=order_by,
-                    descending=descending,
-                )
-            )
-        yield from self._fresh()
-        return self._copy.page(
-            condition,
-            offset,
-            limit,
-            _now_ms(),
-            embeddings=embeddings,
-            order_by=order_by,
-            descending=descending,
+        return await self._arun(
+            self._plans.page(filter, offset, limit, order_by, descending, embeddings)
         )
-
-    def _fresh(self) -> Plan[None]:
-        return _exact.refresh(self._copy, _now_ms())
-
-
-def _without_embedding(document: Document) -> Document:
-    return Document(document.id, document.content, document.metadata)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -55,7 +55,7 @@ def make(connection: ValkeyConnection) -> Callable[..., VectorIndex]:
 
 
 def test_the_stream_is_where_the_tests_look_for_it(make: Callable[..., VectorIndex]) -> None:
-    assert changes_key(make()._exact_schema) == STREAM
+    assert changes_key(make()._plans.exact_schema) == STREAM
 
 
 def test_a_search_sees_what_another_object_wrote(make: Callable[..., VectorIndex]) -> None:
@@ -144,15 +144,15 @@ def test_expired_documents_drop_out_without_a_round_trip_more(
     make(ttl=3_600).upsert([doc(2), doc(3)])
     assert len(reader.search(QUERY)) == 3
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vector_index._now_ms", lambda: now + 3_590_000)
+    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_590_000)
     assert len(reader.search(QUERY)) == 3
-    monkeypatch.setattr("valkey_memory._vector_index._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ids(reader.page()) == ["d1"]
     assert reader.count() == 1
 
 
 def _exact_now() -> int:
-    from valkey_memory._vector_index import _now_ms
+    from valkey_memory._index_plans import _now_ms
 
     return _now_ms()
 
@@ -161,7 +161,7 @@ def test_another_clock_than_the_servers(
     make: Callable[..., VectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vector_index._now_ms", lambda: now + 86_400_000)
+    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 86_400_000)
     make(ttl=3_600).upsert([doc(1)])
     assert ids(make().search(QUERY)) == ["d1"]
 
@@ -174,7 +174,7 @@ def test_a_touched_document_lives_on(
     assert len(reader.search(QUERY)) == len(toucher.search(QUERY)) == 1
     reader.search(QUERY)
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vector_index._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ["d1"]
 
 
@@ -324,7 +324,7 @@ def test_every_write_notes_its_change_in_its_transaction(counting: CountingConne
 
 def test_a_slow_load_does_not_undo_a_later_one(counting: CountingConnection) -> None:
     """Two threads load at first; the one that read earlier ends after a write was seen."""
-    copy = exact(counting)._copy
+    copy = exact(counting)._plans.copy
     slow = _exact.refresh(copy, _exact_now())
     step = next(slow)
     replies = []

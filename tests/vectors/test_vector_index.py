@@ -83,11 +83,11 @@ def test_drop_leaves_nothing_behind(
     index = make_index()
     assert index.drop() is index.drop(delete_documents=True) is False  # and makes none
     if backend != "exact":
-        schema = index.store._server_schema
+        schema = index.store._plans.server_schema
         assert vector_connection.run(plans.probe(schema)) is None
     index.upsert([doc(1), doc(2)])
     assert index.drop(delete_documents=True) is True
-    keys = (f"{INDEX}:d1", f"{INDEX}:d2", plans.changes_key(index.store._exact_schema))
+    keys = (f"{INDEX}:d1", f"{INDEX}:d2", plans.changes_key(index.store._plans.exact_schema))
     assert send(vector_connection, "EXISTS", *keys) == 0
 
 
