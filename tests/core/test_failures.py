@@ -1,4 +1,4 @@
-"""A server that is frozen or killed in the middle of calls: our error in time, and nothing lost."""
+"""A server that is frozen, killed, full or refuses: our error in time, and nothing lost."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from valkey_memory import (
+    AuthenticationError,
+    CommandError,
     ConnectionFailedError,
     EmbeddedValkey,
+    KeyTypeError,
     MessageStore,
     OperationTimeoutError,
     ValkeyConnection,
     ValkeyMemoryError,
 )
 
+from ..conftest import Face
 from ..servers import told
 from .test_connection import eventually
-from .test_message_lists import said, texts
+from .test_message_lists import EDITS, said, texts
 
 pytestmark = pytest.mark.timeout(60)
 faces = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
@@ -166,3 +171,60 @@ def test_many_calls_in_flight_when_the_server_freezes() -> None:
         found = texts(store.messages("s"))  # type: ignore[arg-type]
         assert len(found) == len(set(found))
         assert {"first", *acknowledged} <= set(found)
+
+
+@pytest.mark.parametrize("options", [{}, {"ttl": 60, "max_messages": 3}], ids=["plain", "ttl"])
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_server_without_memory(edit: str, options: dict[str, Any], full: EmbeddedValkey) -> None:
+    """An edit is done or not; what is not done raises, and leaves both lists as they were."""
+    with ValkeyConnection.from_url(full.url) as connection:
+        store = MessageStore(connection=connection, **options)
+        told(full.port, "CONFIG", "SET", "maxmemory", "0")
+        store.replace("s", said(*"abc"), whole=True)
+        store.extend("s", said("z"), archived=True)
+        told(full.port, "CONFIG", "SET", "maxmemory", "1")
+        name, arguments, keywords = EDITS[edit]
+        error: ValkeyMemoryError | None = None
+        try:
+            getattr(store, name)("s", *arguments, **keywords)
+        except CommandError as caught:
+            error = caught
+        if error is None:
+            assert name.startswith(("delete", "take"))
+        else:
+            assert "maxmemory" in str(error)
+            assert texts(store.archived("s", and_active=True)) == list("zabc")  # type: ignore[arg-type]
+        assert store.delete("s") is True
+
+
+@pytest.fixture(scope="module")
+def full() -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(config={"maxmemory-policy": "noeviction"}) as server:
+        yield server
+
+
+Refusal = tuple[str, str, type[ValkeyMemoryError]]
+REFUSALS: dict[str, Refusal] = {
+    "type": ("", "SET chat:s x", KeyTypeError),
+    "password": ("", "CONFIG SET requirepass secret", AuthenticationError),
+    "permission": ("reader:pw@", "ACL SETUSER reader on >pw +info ~*", CommandError),
+    "read only": ("", "CONFIG SET min-replicas-to-write 3", CommandError),
+}
+
+
+@faces
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_every_refusal_names_address_and_operation_and_comes_from_glide(
+    refusal: Refusal, is_async: bool
+) -> None:
+    user, command, kind = refusal
+    with EmbeddedValkey() as server:
+        url = server.url.replace("valkey://", f"valkey://{user}")
+        told(server.port, *command.split())
+        with ValkeyConnection.from_url(url) as connection:
+            store = MessageStore(connection=connection)
+            face = Face(store, is_async=is_async)
+            with pytest.raises(kind, match="append to 'chat:s' failed at 127") as caught:
+                face.append("s", said("x")[0])
+        assert f"127.0.0.1:{server.port}" in str(caught.value)
+        assert type(caught.value.__cause__).__module__.startswith("glide")
