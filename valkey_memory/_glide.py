@@ -101,7 +101,7 @@ class ClientFactory:
         self._iam = iam
         self._reconnect_strategy = reconnect_strategy
         self._configuration = configuration
-        self._cluster = settings.cluster
+        self._cluster = False if settings.embedded else settings.cluster
         self._lease: Lease | None = None
 
     @property
@@ -141,21 +141,34 @@ class ClientFactory:
         try:
             client: SyncClient
             if self._cluster is not True:
-                client = glide_sync.GlideClient.create(self.configuration(glide_sync))
-                if self._cluster is False:
-                    return client
                 try:
-                    self._cluster = _is_cluster(client.exec(*_cluster_probe(glide_sync)))
-                except BaseException:
+                    client = self._ask_sync(glide_sync)
+                except glide_sync.GlideError as error:
+                    if self._cluster is False or not _is_replica(error):
+                        raise
+                    self._ask_sync(glide_sync, any_node=True).close()
+                    if not self._cluster:
+                        raise
+                else:
+                    if not self._cluster:
+                        return client
                     client.close()
-                    raise
-                if not self._cluster:
-                    return client
-                client.close()
             client = glide_sync.GlideClusterClient.create(self.configuration(glide_sync))
             return client
         except glide_sync.GlideError as error:
             raise self.error(error, operation) from error
+
+    def _ask_sync(self, glide_sync: ModuleType, *, any_node: bool = False) -> SyncClient:
+        """A standalone client; what it was asked, unless that is known, is in ``_cluster``."""
+        configuration = self.configuration(glide_sync, any_node=any_node)
+        client: SyncClient = glide_sync.GlideClient.create(configuration)
+        try:
+            if self._cluster is None:
+                self._cluster = _is_cluster(client.exec(*_cluster_probe(glide_sync)))
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     async def create_async(self, operation: str) -> AsyncClient:
         """An async client of the running loop, which connects with its first request.
@@ -166,27 +179,47 @@ class ClientFactory:
         try:
             client: AsyncClient
             if self._cluster is not True:
-                client = await glide.GlideClient.create(self.configuration(glide, lazy=True))
-                if self._cluster is False:
-                    return client
                 try:
-                    self._cluster = _is_cluster(await client.exec(*_cluster_probe(glide)))
-                except BaseException:
+                    client = await self._ask_async(glide)
+                except glide.GlideError as error:
+                    if self._cluster is False or not _is_replica(error):
+                        raise
+                    await (await self._ask_async(glide, any_node=True)).close()
+                    if not self._cluster:
+                        raise
+                else:
+                    if not self._cluster:
+                        return client
                     await client.close()
-                    raise
-                if not self._cluster:
-                    return client
-                await client.close()
             client = await glide.GlideClusterClient.create(self.configuration(glide, lazy=True))
             return client
         except glide.GlideError as error:
             raise self.error(error, operation) from error
 
+    async def _ask_async(self, glide: ModuleType, *, any_node: bool = False) -> AsyncClient:
+        configuration = self.configuration(glide, lazy=True, any_node=any_node)
+        client: AsyncClient = await glide.GlideClient.create(configuration)
+        try:
+            if self._cluster is None:
+                self._cluster = _is_cluster(await client.exec(*_cluster_probe(glide)))
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
         return translate(error, operation=operation, address=self.address)
 
-    def configuration(self, glide: ModuleType, *, lazy: bool = False) -> AnyConfiguration:
-        """GLIDE's configuration object for what is known of the server so far."""
+    def configuration(
+        self, glide: ModuleType, *, lazy: bool = False, any_node: bool = False
+    ) -> AnyConfiguration:
+        """GLIDE's configuration object for what is known of the server so far.
+
+        Args:
+            glide: The package whose classes to use.
+            lazy: Connect with the first request.
+            any_node: Talk to a replica, too, which a standalone client otherwise refuses.
+        """
         if self._configuration is not None:
             return self._configuration
         settings = self._settings
@@ -225,7 +258,9 @@ class ClientFactory:
                 reconnect_strategy=self._reconnect_strategy,
                 advanced_config=glide.AdvancedGlideClusterClientConfiguration(**advanced),
             )
-        if self._reads_replicas:
+        if any_node:
+            arguments["node_discovery_mode"] = glide.NodeDiscoveryMode.STATIC
+        elif self._reads_replicas:
             # A cluster names its replicas; elsewhere GLIDE looks for them only when it is told to.
             arguments["node_discovery_mode"] = glide.NodeDiscoveryMode.DISCOVER_ALL
         # GLIDE retries the first connection too; with its default it does so until the connection
@@ -252,6 +287,11 @@ def _cluster_probe(glide: ModuleType) -> tuple[Any, bool]:
     probe = glide.Batch(is_atomic=False)
     probe.custom_command(["INFO", "cluster"])
     return probe, False
+
+
+def _is_replica(error: Exception) -> bool:
+    """Whether the address leads to a replica, as the endpoint of a cluster may."""
+    return "no primary" in str(error).lower()
 
 
 def _is_cluster(replies: Sequence[Reply] | None) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import KeyTypeError, MessageStore, ValkeyConnection
+from valkey_memory import ConnectionFailedError, KeyTypeError, MessageStore, ValkeyConnection
 from valkey_memory._glide import ClientFactory, load
 from valkey_memory._settings import READ_FROM, parse
 
+from ..conftest import Face
 from ..servers import SLOTS, admin, command_counts, replicated, replicated_cluster, told
 from .test_message_lists import said
 
@@ -196,3 +197,24 @@ def test_every_strategy_reaches_glide(package: str, read_from: str, cluster: str
     configuration = ClientFactory(settings).configuration(glide)
     assert configuration.read_from is glide.ReadFrom[read_from.upper()]
     assert configuration.client_az == "eu-1a"
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_the_address_of_a_clusters_replica_leads_to_the_cluster(
+    in_cluster: Pair, prefix: str, is_async: bool
+) -> None:
+    """As the endpoint of a cluster may, whose name stands for any of its nodes."""
+    with ValkeyConnection.from_url(f"valkey://127.0.0.1:{in_cluster[1]}") as connection:
+        store = Face(MessageStore(connection=connection, key_prefix=prefix), is_async=is_async)
+        for name in "abcdefgh":
+            store.append(name, said(name)[0])
+        assert store.sessions() == list("abcdefgh")
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_the_address_of_a_replica_alone_is_refused(standalone: Pair, is_async: bool) -> None:
+    with ValkeyConnection.from_url(f"valkey://127.0.0.1:{standalone[1]}") as connection:
+        store = Face(MessageStore(connection=connection), is_async=is_async)
+        for _ in range(2):
+            with pytest.raises(ConnectionFailedError, match="No primary"):
+                store.count("s")
