@@ -174,7 +174,7 @@ def test_a_forked_child_does_not_stop_the_server(tmp_path: Path) -> None:
         store.append("s", said("a")[0])
         child = multiprocessing.get_context("fork").Process(target=close_and_exit, args=(server,))
         child.start()
-        child.join(30)
+        child.join(60)
         assert child.exitcode == 0
         assert store.messages("s") == said("a")
 

@@ -144,7 +144,7 @@ def test_after_fork(store: MessageStore) -> None:
     asyncio.run(turn(store))
     child = multiprocessing.get_context("fork").Process(target=child_turns, args=(store,))
     child.start()
-    child.join(30)
+    child.join(60)
     assert child.exitcode == 0
     assert store.count("s") == 4
     assert asyncio.run(turn(store)) == 5
@@ -185,7 +185,7 @@ def test_spawned_processes_get_the_connection_by_url(url: str, store: MessageSto
     asyncio.run(turn(store))
     child = multiprocessing.get_context("spawn").Process(target=child_turns, args=(store,))
     child.start()
-    child.join(30)
+    child.join(60)
     assert child.exitcode == 0
     assert store.count("s") == 4
 
