@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +66,26 @@ def test_one_node_of_a_cluster_that_evicts(
     finally:
         admin(cluster_ports[2], "CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert "allkeys-random" in found["eviction"]["what"]
+
+
+def test_glide_wheels_that_differ(tmp_path: Path) -> None:
+    """As pip leaves them when it updates one: the metadata on the path has another version."""
+    wheel = tmp_path / "valkey_glide_sync-2.0.0.dist-info"
+    wheel.mkdir()
+    (wheel / "METADATA").write_text("Name: valkey-glide-sync\nVersion: 2.0.0\n")
+    code = "from valkey_memory._cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "doctor", "--json"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}["glide"]
+    assert found["what"].endswith("and valkey-glide-sync 2.0.0 do not work together")
+    assert "two versions one half is wrong" in found["cause"]
+    assert found["fix"].startswith("pip install --force-reinstall valkey-glide==")
 
 
 def test_server_down(run: Run) -> None:
