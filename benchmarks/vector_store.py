@@ -145,7 +145,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self.url = url
         self.connection = ValkeyConnection.from_url(url, request_timeout=TIMEOUT_MS / 1000)
-        raw: Any = self.connection._factory.create_sync()
+        raw: Any = self.connection._factory.create_sync("measure")
         self.raw = raw
         modules = self.raw.custom_command(["INFO", "modules"]).decode()
         self.modules = {
