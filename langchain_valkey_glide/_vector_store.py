@@ -59,7 +59,7 @@ class ValkeyVectorStore(VectorStore):
 
     Args:
         embedding: Any LangChain ``Embeddings``; Bedrock's are ``langchain_aws.BedrockEmbeddings``.
-        index_name: The index; documents are at ``{index_name}:{id}``. Letters, digits, _.-
+        index_name: The index; documents are at ``{index_name}:{id}``. Letters, digits, ``_.-``
             and no colon.
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
@@ -77,8 +77,8 @@ class ValkeyVectorStore(VectorStore):
         ttl: Seconds (or a timedelta) until a document expires. Default: never.
         refresh_ttl_on_read: A search restarts the TTL of what it finds.
         exact_limit: Documents that exact search accepts, 20,000 by default.
-        embedding_batch_size: Texts per call of the embedding model.
-        embedding_concurrency: Calls of it at once in async methods.
+        embedding_batch_size: Texts per call of the embedding model, 64 by default.
+        embedding_concurrency: Calls of it at once in async methods, 4 by default.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.

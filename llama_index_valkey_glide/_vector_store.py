@@ -68,7 +68,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         ['1']
 
     Args:
-        index_name: The index; nodes are at ``{index_name}:{node_id}``. Letters, digits, _.-
+        index_name: The index; nodes are at ``{index_name}:{node_id}``. Letters, digits, ``_.-``
             and no colon.
         dimension: Numbers per vector; by default that of the nodes that are stored, or else of the
             first nodes or query.

@@ -41,7 +41,7 @@ class VectorIndex:
         [('Blue-green on ECS', 1.0)]
 
     Args:
-        name: The index; documents are at ``{name}:{id}``. Letters, digits, _.-
+        name: The index; documents are at ``{name}:{id}``. Letters, digits, ``_.-``
             and no colon.
         dimension: Numbers per vector.
         fields: Metadata fields that filters may use, by name: ``"tag"``, ``"numeric"``, ``"text"``.
