@@ -291,19 +291,34 @@ def _load(copy: LocalCopy, replaces: str | None, now_ms: int) -> Plan[bool]:
     )
     version = (_entry_ids(last) or [_BEGINNING])[0]
     seconds, microseconds = (int(part) for part in server_time)
+    ids = yield from _hashes(operation, schema)
+    if len(ids) > copy.limit:
+        ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
+    documents = yield from _fetch(schema, sorted(ids))
+    offset = seconds * 1000 + microseconds // 1000 - now_ms
+    return copy.load(documents, version, offset, replaces)
+
+
+def document_ids(schema: IndexSchema) -> Plan[list[str]]:
+    """The ids of all documents, however many; hashes that are none are left out."""
+    found: list[str] = []
+    ids = sorted((yield from _hashes(f"list ids of index {schema.name!r}", schema)))
+    for start in range(0, len(ids), _READ_DOCUMENTS):
+        some = yield from _fetch(schema, ids[start : start + _READ_DOCUMENTS])
+        found += [one.id for one in some if one.document is not None]
+    return found
+
+
+def _hashes(operation: str, schema: IndexSchema) -> Plan[set[str]]:
+    """What may be a document's id: every hash under the prefix."""
     ids: set[str] = set()
     scan = Scan(operation, scan_pattern(schema.prefix), "hash")
     while True:
         page: ScanPage = yield scan
         ids.update(document_id(schema, key) for key in page.keys)
         if page.cursor is None:
-            break
+            return ids
         scan = replace(scan, cursor=page.cursor)
-    if len(ids) > copy.limit:
-        ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
-    documents = yield from _fetch(schema, sorted(ids))
-    offset = seconds * 1000 + microseconds // 1000 - now_ms
-    return copy.load(documents, version, offset, replaces)
 
 
 def _fetch(schema: IndexSchema, ids: list[str]) -> Plan[list[_Read]]:

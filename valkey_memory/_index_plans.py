@@ -128,8 +128,7 @@ class IndexPlans:
             return (yield from _index.drop(self.server_schema, found, delete_documents))
         if not delete_documents:
             return False
-        yield from self._fresh()
-        ids = [document.id for document in self.copy.page(None, 0, None, _now_ms())]
+        ids = yield from _exact.document_ids(self.exact_schema)
         yield from _index.delete_ids(ids, self.exact_schema)
         yield from _index.forget_changes(self.exact_schema)
         return bool(ids)

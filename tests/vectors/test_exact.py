@@ -371,6 +371,17 @@ def test_more_documents_than_exact_search_is_for(counting: CountingConnection) -
     assert len(index.search(QUERY, 10)) == 5
 
 
+def test_more_documents_than_the_limit_can_be_dropped(
+    counting: CountingConnection,
+) -> None:
+    index = exact(counting, exact_limit=5)
+    index.upsert([doc(number) for number in range(6)])
+    send(counting, "HSET", f"{INDEX}:settings", "not", "a document")
+    assert index.drop(delete_documents=True) is True
+    assert send(counting, "EXISTS", *(f"{INDEX}:d{number}" for number in range(6))) == 0
+    assert send(counting, "UNLINK", f"{INDEX}:settings") == 1
+
+
 def test_what_others_keep_under_the_prefix_is_left_out(counting: CountingConnection) -> None:
     index = exact(counting)
     index.upsert([doc(1)])
