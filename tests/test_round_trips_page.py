@@ -174,12 +174,10 @@ def test_exact_search() -> None:
         assert measured(server, connection, index, EXACT) == table("Documents, exact search")
 
 
+@pytest.mark.real_search(modules=True)
 def test_server_search() -> None:
-    modules = search_server.find().modules
-    if not modules:
-        pytest.skip("no valkey-search here")
     with (
-        EmbeddedValkey(modules=modules) as server,
+        EmbeddedValkey(modules=search_server.find().modules) as server,
         ValkeyConnection.from_url(server.url) as connection,
     ):
         connection.run(_ask())
