@@ -33,6 +33,9 @@ MAX_DOCUMENT_BYTES = 5_000_000
 """A document is refused above this: valkey-search leaves what is above 5 MiB out of its results,
 without a word (``search.max-search-result-record-size``)."""
 
+_MAX_DEPTH = 100
+"""Lists and dicts within each other in metadata. valkey-json takes 128 levels of a document."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -78,10 +81,12 @@ def view(metadata: Mapping[str, Any], content: str, schema: IndexSchema) -> Inde
     return indexed(values, schema.fields)
 
 
-def check_json(value: Any, where: str) -> None:
+def check_json(value: Any, where: str, depth: int = 0) -> None:
     """Raise DocumentError unless JSON gives ``value`` back as it is."""
     if value is None or type(value) in (str, bool):
         return
+    if depth > _MAX_DEPTH:
+        raise DocumentError(f"{where:.200}... is nested more than {_MAX_DEPTH} levels deep")
     if type(value) is int:
         if not -(2**63) <= value < 2**64:
             raise DocumentError(f"{where} is {value}, beyond 64 bits: store it as a string")
@@ -90,12 +95,12 @@ def check_json(value: Any, where: str) -> None:
             raise DocumentError(f"{where} is {value!r}, which JSON cannot hold")
     elif type(value) is list:
         for index, item in enumerate(value):
-            check_json(item, f"{where}[{index}]")
+            check_json(item, f"{where}[{index}]", depth + 1)
     elif type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:
                 raise DocumentError(f"{where} has the key {key!r}, which is no string")
-            check_json(item, f"{where}[{key!r}]")
+            check_json(item, f"{where}[{key!r}]", depth + 1)
     else:
         raise DocumentError(
             f"{where} is {type(value).__name__}, which JSON cannot hold: "

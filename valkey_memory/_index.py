@@ -70,7 +70,7 @@ def probe(schema: IndexSchema) -> Plan[IndexInfo | None]:
                 f"the server has no {command[0]}: load {module} (the container image "
                 f"valkey/valkey-bundle and managed services have it), or {way_out}"
             ) from reply
-        if isinstance(reply, CommandError) and "not found" in str(reply).lower():
+        if isinstance(reply, CommandError) and is_missing(reply):
             found = None
         elif isinstance(reply, ValkeyMemoryError):
             raise reply
@@ -81,6 +81,11 @@ def probe(schema: IndexSchema) -> Plan[IndexInfo | None]:
 
 def _unknown_command(error: CommandError) -> bool:
     return "unknown command" in str(error).lower()
+
+
+def is_missing(error: ValkeyMemoryError) -> bool:
+    """Whether the server says that there is no such index."""
+    return "not found" in str(error).lower()
 
 
 def info(schema: IndexSchema) -> Plan[IndexInfo]:
@@ -138,7 +143,7 @@ def drop(schema: IndexSchema, found: IndexInfo | None, delete_documents: bool) -
         f"drop index {schema.name!r}", (("FT.DROPINDEX", schema.name),), errors_as_replies=True
     )
     if isinstance(reply, ValkeyMemoryError):
-        if "not found" in str(reply).lower():
+        if is_missing(reply):
             return False
         raise reply
     return True

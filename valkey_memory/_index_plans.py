@@ -6,14 +6,17 @@ It checks arguments and finds out which search there is; the work is ``_index``'
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from numbers import Real
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from . import _exact, _index
 from ._documents import Document, Hit, document_key, prepare
 from ._errors import (
+    CommandError,
     ConfigurationError,
     DocumentError,
     FilterError,
@@ -27,6 +30,7 @@ from ._schema import IndexInfo, IndexSchema
 from ._store import TTL, check_count, ttl_to_milliseconds
 from ._vectors import from_bytes, max_marginal_relevance, numpy, pack_vector
 
+T = TypeVar("T")
 Search: TypeAlias = Literal["auto", "server", "exact"]
 Mode: TypeAlias = Literal["server", "exact"]
 AnyFilter: TypeAlias = Filter | Mapping[str, Any]
@@ -95,6 +99,20 @@ class IndexPlans:
             _log.info("index %r: search on the server (valkey-search)", name)
         return "server"
 
+    def _served(self, plan: Plan[T]) -> Plan[T]:
+        """Run a plan that needs the server's index, and forget the index if somebody dropped it."""
+        try:
+            return (yield from plan)
+        except CommandError as error:
+            if not _index.is_missing(error):
+                raise
+            self.mode = None
+            raise CommandError(
+                f"{error} It was dropped after this object first used it. The next call makes it "
+                "anew, over the documents that are there; wait_until_ready() waits until all of "
+                "them can be found."
+            ) from error
+
     def _condition(self, value: AnyFilter | None) -> Filter | None:
         return to_filter(value, self.server_schema.fields)
 
@@ -104,14 +122,14 @@ class IndexPlans:
     def info(self) -> Plan[IndexInfo | None]:
         if (yield from self.ready()) == "exact":
             return None
-        return (yield from _index.info(self._schema))
+        return (yield from self._served(_index.info(self._schema)))
 
     def wait(self, timeout: float) -> Plan[bool]:
         if (yield from self.ready()) == "exact":
             return True
         polls = max(1, round(timeout / _READY_POLL_SECONDS))
-        found = yield from _index.wait_until_ready(self._schema, polls, _READY_POLL_SECONDS)
-        return found.ready
+        waiting = _index.wait_until_ready(self._schema, polls, _READY_POLL_SECONDS)
+        return (yield from self._served(waiting)).ready
 
     def drop(self, delete_documents: bool) -> Plan[bool]:
         """Without ``ready``, which would make the index, or refuse one that is to be made anew."""
@@ -149,6 +167,8 @@ class IndexPlans:
     def _checked_ids(self, ids: Iterable[str]) -> list[str]:
         if isinstance(ids, str):
             raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
+        if not isinstance(ids, Iterable):
+            raise InvalidArgumentError(f"ids must be a list of ids, not {ids!r:.80}")
         found = list(dict.fromkeys(ids))
         for one in found:
             document_key(self._schema, one)
@@ -162,7 +182,7 @@ class IndexPlans:
     def delete_where(self, value: AnyFilter | None) -> Plan[int]:
         condition = self._condition(value)
         if (yield from self.ready()) == "server":
-            return (yield from _index.delete_matching(condition, self._schema))
+            return (yield from self._served(_index.delete_matching(condition, self._schema)))
         yield from self._fresh()
         found = self.copy.page(condition, 0, None, _now_ms())
         ids = [document.id for document in found]
@@ -176,7 +196,7 @@ class IndexPlans:
     def count(self, value: AnyFilter | None) -> Plan[int]:
         condition = self._condition(value)
         if (yield from self.ready()) == "server":
-            return (yield from _index.count(condition, self._schema))
+            return (yield from self._served(_index.count(condition, self._schema)))
         yield from self._fresh()
         return self.copy.count(condition, _now_ms())
 
@@ -189,14 +209,14 @@ class IndexPlans:
         embeddings: bool,
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
-        if k is None:
-            raise InvalidArgumentError("k must be an integer, not None")
-        check_count(k, "k")
+        _check_given(k, "k")
         check_count(ef_runtime, "ef_runtime")
+        if min_score is not None and not _is_number(min_score):
+            raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}")
         query, condition = self._query(vector), self._condition(value)
         hits: list[Hit]
         if (yield from self.ready()) == "server":
-            hits = yield from _index.knn(
+            search = _index.knn(
                 query,
                 k,
                 condition,
@@ -205,6 +225,7 @@ class IndexPlans:
                 # HNSW looks at this many candidates at least; k of them must be found.
                 ef_runtime=ef_runtime or (k if k > self._schema.ef_runtime else None),
             )
+            hits = yield from self._served(search)
         else:
             yield from self._fresh()
             hits = self.copy.nearest(
@@ -226,9 +247,9 @@ class IndexPlans:
         value: AnyFilter | None,
         embeddings: bool,
     ) -> Plan[list[Hit]]:
-        check_count(k, "k")
-        check_count(fetch_k, "fetch_k")
-        if not 0 <= lambda_mult <= 1:
+        _check_given(k, "k")
+        _check_given(fetch_k, "fetch_k")
+        if not _is_number(lambda_mult) or not 0 <= lambda_mult <= 1:
             raise InvalidArgumentError(f"lambda_mult must be from 0 to 1, not {lambda_mult!r}")
         found = yield from self.find(vector, max(k, fetch_k), value, None, True, None)
         np = numpy()
@@ -248,23 +269,22 @@ class IndexPlans:
         descending: bool,
         embeddings: bool,
     ) -> Plan[list[Document]]:
-        check_count(offset, "offset", minimum=0)
-        check_count(limit, "limit")
+        _check_given(offset, "offset", minimum=0)
+        _check_given(limit, "limit")
         condition = self._condition(value)
         if order_by is not None and self.server_schema.fields.get(order_by) != "numeric":
             raise FilterError(f"order_by {order_by!r} must be a field declared as numeric")
         if (yield from self.ready()) == "server":
-            return (
-                yield from _index.page(
-                    condition,
-                    offset,
-                    limit,
-                    self._schema,
-                    embeddings=embeddings,
-                    order_by=order_by,
-                    descending=descending,
-                )
+            listing = _index.page(
+                condition,
+                offset,
+                limit,
+                self._schema,
+                embeddings=embeddings,
+                order_by=order_by,
+                descending=descending,
             )
+            return (yield from self._served(listing))
         yield from self._fresh()
         return self.copy.page(
             condition,
@@ -278,6 +298,16 @@ class IndexPlans:
 
     def _fresh(self) -> Plan[None]:
         return _exact.refresh(self.copy, _now_ms())
+
+
+def _check_given(value: int | None, name: str, *, minimum: int = 1) -> None:
+    if value is None:
+        raise InvalidArgumentError(f"{name} must be an integer, not None")
+    check_count(value, name, minimum=minimum)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _without_embedding(document: Document) -> Document:

@@ -37,6 +37,17 @@ BAD_VECTORS: dict[str, tuple[Any, str]] = {
     "object array": (np.array([1, "x", 3, 4], dtype=object), "no vector"),
 }
 
+WITHIN_ITSELF: list[Any] = []
+WITHIN_ITSELF.append(WITHIN_ITSELF)
+
+
+def nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels - 1):
+        found = [found]
+    return found
+
+
 BAD_METADATA: dict[str, tuple[Any, str]] = {
     "tuple": ({"a": (1, 2)}, r"metadata\['a'\] is tuple"),
     "bytes": ({"a": b"x"}, "bytes, which JSON cannot hold"),
@@ -50,6 +61,9 @@ BAD_METADATA: dict[str, tuple[Any, str]] = {
     "inner key not a string": ({"a": {None: 1}}, "key None"),
     "70 bits": ({"a": 2**70}, "beyond 64 bits"),
     "-70 bits": ({"a": [-(2**70)]}, "beyond 64 bits"),
+    "deep": ({"a": nested(101)}, "nested more than 100 levels"),
+    "very deep": ({"a": nested(100_000)}, "nested more than 100 levels"),
+    "within itself": ({"a": WITHIN_ITSELF}, "nested more than 100 levels"),
     "surrogate": ({"a": "\ud800"}, "utf-8|surrogate|str"),
     "surrogate key": ({"\ud800": 1}, "utf-8|surrogate|str"),
     "no dict": ([("a", 1)], "metadata must be a dict"),
@@ -103,6 +117,13 @@ def test_a_bad_document_is_refused_by_both_faces(index: Any) -> None:
     with pytest.raises(DocumentError, match="dimension 4"):
         index.upsert([doc(1), Document("a", "x", {}, [1.0])])
     assert index.count() == 0
+
+
+@pytest.mark.real_search
+@pytest.mark.parametrize("face", ["sync"], indirect=True)
+def test_metadata_as_deep_as_it_may_be(index: Any) -> None:
+    index.upsert([Document("a", "x", {"a": nested(100)}, OK)])
+    assert index.search(OK)[0].document.metadata == {"a": nested(100)}
 
 
 @pytest.mark.real_search

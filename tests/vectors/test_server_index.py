@@ -13,7 +13,7 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory import _index as plans
-from valkey_memory._errors import IndexMismatchError, SearchUnavailableError
+from valkey_memory._errors import CommandError, IndexMismatchError, SearchUnavailableError
 from valkey_memory._plans import Plan
 from valkey_memory._schema import IndexSchema
 from valkey_memory._vector_index import VectorIndex
@@ -23,7 +23,7 @@ from ..servers import search_cluster
 from .conftest import BACKENDS, FIELDS, INDEX
 from .documents import QUERY, doc, ids
 from .recorder import RECORDINGS
-from .search_server import SearchSource, send
+from .search_server import SearchSource, send, wipe
 
 server_backends = pytest.mark.parametrize(
     "backend", [name for name in BACKENDS if name != "exact"], indirect=True
@@ -202,6 +202,42 @@ def test_a_new_index_takes_in_documents_that_are_there(
     index = make_index()
     assert index.wait_until_ready(30) is True
     assert index.info().documents == index.count() == 300
+
+
+NEED_THE_INDEX: dict[str, Callable[[Any], Any]] = {
+    "search": lambda index: index.search(QUERY),
+    "search_diverse": lambda index: index.search_diverse(QUERY),
+    "page": lambda index: index.page(),
+    "count": lambda index: index.count(),
+    "delete_where": lambda index: index.delete_where({"user_id": "alice"}),
+    "info": lambda index: index.info(),
+    "wait_until_ready": lambda index: index.wait_until_ready(),
+}
+
+
+@pytest.mark.real_search
+@pytest.mark.parametrize("backend", ["json"], indirect=True)
+@pytest.mark.parametrize("call", NEED_THE_INDEX.values(), ids=list(NEED_THE_INDEX))
+def test_an_index_that_somebody_dropped_is_an_error_and_then_made_anew(
+    index: Any, vector_connection: ValkeyConnection, call: Callable[[Any], Any]
+) -> None:
+    index.upsert([doc(number, user_id="bob") for number in range(30)])
+    send(vector_connection, "FT.DROPINDEX", INDEX)
+    with pytest.raises(CommandError, match=r"It was dropped after .* The next call makes it anew"):
+        call(index)
+    index.upsert([doc(30, user_id="bob")])
+    assert index.wait_until_ready() is True
+    assert len(index.search(QUERY, 50, filter={"user_id": "bob"})) == index.count() == 31
+
+
+@pytest.mark.real_search
+@pytest.mark.parametrize("backend", ["json", "hash"], indirect=True)
+def test_a_cleared_server_is_an_error_once(index: Any, vector_connection: ValkeyConnection) -> None:
+    index.upsert([doc(1)])
+    wipe(vector_connection, INDEX)
+    with pytest.raises(CommandError, match="It was dropped"):
+        index.search(QUERY)
+    assert index.search(QUERY) == []
 
 
 # Which commands
