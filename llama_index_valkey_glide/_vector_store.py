@@ -364,14 +364,18 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             self.dimension = dimension
         return self._index
 
+    @property
+    def _primaries(self) -> ValkeyConnection:
+        return self._connection.for_primaries()
+
     def _stored(self) -> VectorIndex | None:
         """The index; None when its dimension is unknown because nothing is stored."""
-        if self._index is None and (found := self._connection.run(self._find_dimension())):
+        if self._index is None and (found := self._primaries.run(self._find_dimension())):
             return self._of_dimension(found)
         return self._index
 
     async def _astored(self) -> VectorIndex | None:
-        if self._index is None and (found := await self._connection.arun(self._find_dimension())):
+        if self._index is None and (found := await self._primaries.arun(self._find_dimension())):
             return self._of_dimension(found)
         return self._index
 

@@ -67,6 +67,7 @@ class ValkeyConnection:
         self._async_clients = AsyncClients(factory.create_async)
         self._lock = threading.Lock()
         self._closed = False
+        self._primaries: ValkeyConnection | None = None
         _open_connections.add(self)
 
     @classmethod
@@ -185,6 +186,20 @@ class ValkeyConnection:
         """The URL that gives an equal connection, with its password; None when none does."""
         return self._url
 
+    def for_primaries(self) -> ValkeyConnection:
+        """This connection, or one beside it that reads from primaries where this one does not.
+
+        A vector index uses it: a copy that was filled from a replica behind its primary would stay
+        wrong. It is closed with this one. Given clients read where they were told to.
+        """
+        with self._lock:
+            if self._primaries is None:
+                factory = self._factory.for_primaries()
+                if self._closed or factory is self._factory:
+                    return self
+                self._primaries = ValkeyConnection(factory)
+            return self._primaries
+
     def run(self, plan: Plan[T]) -> T:
         """Run a plan with the sync client."""
         return run(plan, self._execute)
@@ -201,6 +216,8 @@ class ValkeyConnection:
         with self._lock:
             self._closed = True
             client, self._sync_client = self._sync_client, None
+        if self._primaries is not None:
+            self._primaries.close()
         self._async_clients.close()
         if client is not None and not self._given:
             client.close()
@@ -209,6 +226,8 @@ class ValkeyConnection:
     async def aclose(self) -> None:
         """``close``, in a thread: stopping an embedded server takes a moment."""
         self._async_clients.close()
+        if self._primaries is not None:
+            self._primaries._async_clients.close()
         await asyncio.to_thread(self.close)
 
     def _execute(self, step: Step) -> Reply:

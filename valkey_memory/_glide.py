@@ -7,10 +7,12 @@ package as ``glide``.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -128,6 +130,17 @@ class ClientFactory:
         if not self._reads_replicas or request.errors_as_replies or is_cluster_client(client):
             return None
         return list(command)
+
+    def for_primaries(self) -> ClientFactory:
+        """This factory, or one of clients that read from primaries where this one's do not."""
+        if not self._reads_replicas or self._settings.embedded:
+            return self
+        factory = copy.copy(self)
+        factory._settings = replace(self._settings, read_from="primary")
+        if self._configuration is not None:
+            factory._configuration = copy.copy(self._configuration)
+            factory._configuration.read_from = type(self._configuration.read_from).PRIMARY
+        return factory
 
     @property
     def _reads_replicas(self) -> bool:

@@ -29,7 +29,8 @@ class VectorIndex:
     round trip per search keeps fresh, also when other processes write.
 
     On a standalone server a search sees every write that returned before it. In a cluster the
-    index follows its shard's writes after a moment. Every method has an async twin with the prefix
+    index follows its shard's writes after a moment. Primaries are asked, whatever the connection's
+    ``read_from`` says. Every method has an async twin with the prefix
     ``a``. Safe to share between threads and event loops.
 
     Examples:
@@ -131,10 +132,10 @@ class VectorIndex:
         return self._plans.mode
 
     def _run(self, plan: Plan[T]) -> T:
-        return self.connection.run(plan)
+        return self.connection.for_primaries().run(plan)
 
     async def _arun(self, plan: Plan[T]) -> T:
-        return await self.connection.arun(plan)
+        return await self.connection.for_primaries().arun(plan)
 
     # The index
 

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import ConnectionFailedError, KeyTypeError, MessageStore, ValkeyConnection
+from valkey_memory import (
+    ConnectionClosedError,
+    ConnectionFailedError,
+    Document,
+    KeyTypeError,
+    MessageStore,
+    ValkeyConnection,
+    VectorIndex,
+)
 from valkey_memory._glide import ClientFactory, load
 from valkey_memory._settings import READ_FROM, parse
 
@@ -186,6 +194,83 @@ def test_glides_own_configuration_says_where_to_read(standalone: Pair) -> None:
         assert command_counts(standalone[1])["lrange"] == 1
         connection.close()
     client.close()
+
+
+# Documents whose keys are in slots of the first node, and so on its replica.
+INDEX = "vectors"
+IDS = [
+    name
+    for name in map("d{}".format, range(100))
+    if binascii.crc_hqx(f"{INDEX}:{name}".encode(), 0) % SLOTS < SLOTS // 3
+][:20]
+
+
+def document(name: str, year: int) -> Document:
+    return Document(name, f"{name} {year}", {"year": year}, [1.0, float(year)])
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_vector_index_never_asks_a_replica(ports: Pair, is_async: bool) -> None:
+    """A copy for exact search that was filled from a replica behind its primary stays wrong."""
+    for name in IDS:
+        told(ports[0], "UNLINK", f"{INDEX}:{name}")
+    with ValkeyConnection.from_url(url(ports, "prefer_replica")) as connection:
+
+        def made() -> Any:
+            fields: Any = {"year": "numeric"}
+            index = VectorIndex(INDEX, 2, search="exact", fields=fields, connection=connection)
+            return Face(index, is_async=is_async)
+
+        index = made()
+        index.upsert([document(name, 2025) for name in IDS[1:]])
+        assert index.count() == 19
+        caught_up(ports)
+        told(ports[1], "CONFIG", "RESETSTAT")
+        # The replica gets no more of what is written.
+        told(ports[1], "CLIENT", "PAUSE", "60000", "WRITE")
+        try:
+            index.upsert([document(name, 2026) for name in IDS])
+            for one in (index, made()):
+                assert one.count({"year": 2026}) == 20
+                found = one.search([1.0, 2026.0], 20)
+                assert {hit.document.content for hit in found} == {f"{n} 2026" for n in IDS}
+                assert [got.content for got in one.get(IDS[:2])] == [f"{n} 2026" for n in IDS[:2]]
+            assert index.delete_where({"year": 2026}) == 20
+            assert (index.count(), made().count()) == (0, 0)
+        finally:
+            told(ports[1], "CLIENT", "UNPAUSE")
+        asked = command_counts(ports[1]).keys()
+        assert not asked & {"hmget", "pexpiretime", "scan", "xrange", "xrevrange"}
+
+
+def test_closing_closes_the_client_of_a_vector_index_too(standalone: Pair) -> None:
+    connection = ValkeyConnection.from_url(url(standalone, "prefer_replica"))
+    index = VectorIndex(INDEX, 2, search="exact", connection=connection)
+    assert index.count() == 0
+    beside = connection.for_primaries()
+    assert beside is connection.for_primaries()
+    assert beside is not connection
+    connection.close()
+    for one in (connection, beside):
+        with pytest.raises(ConnectionClosedError):
+            MessageStore(connection=one).count("s")
+    with pytest.raises(ConnectionClosedError):
+        index.count()
+
+
+@pytest.mark.parametrize("read_from", ["PRIMARY", "PREFER_REPLICA"])
+def test_a_vector_index_with_glides_own_configuration(read_from: str) -> None:
+    glide = load("glide_sync")
+    address = [glide.NodeAddress("127.0.0.1", 1)]
+    configuration = glide.GlideClusterClientConfiguration(
+        address, read_from=glide.ReadFrom[read_from]
+    )
+    with ValkeyConnection.from_config(configuration) as connection:
+        beside = connection.for_primaries()
+        assert (beside is connection) is (read_from == "PRIMARY")
+        assert beside._factory.configuration(glide).read_from is glide.ReadFrom.PRIMARY
+        assert configuration.read_from is glide.ReadFrom[read_from]
+        assert beside.address == connection.address == "127.0.0.1:1"
 
 
 @pytest.mark.parametrize("package", ["glide", "glide_sync"])
