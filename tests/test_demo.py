@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .vectors.search_server import find
+
 DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,9 +35,9 @@ def test_the_demo_shows_one_conversation_across_processes_and_frameworks() -> No
     assert "the scripted offline model" in shown
     first, second = re.findall(r"^LangChain, process (\d+)", shown, re.MULTILINE)
     assert first != second
-    _, began, continued, in_llama_index, stored = re.split(
-        r"^(?:LangChain|LlamaIndex|What is in Valkey).* ─+$", shown, flags=re.MULTILINE
-    )[:5]
+    _, began, continued, in_llama_index, stored, recalled = re.split(
+        r"^(?:LangChain|LlamaIndex|What is in Valkey|Recalled).* ─+$", shown, flags=re.MULTILINE
+    )
     assert "Hello, I am Alice" in began
     assert "how many regions does our shop run" in continued  # asked in the first process
     assert "Your name is Alice" in in_llama_index  # said in LangChain
@@ -43,4 +45,18 @@ def test_the_demo_shows_one_conversation_across_processes_and_frameworks() -> No
     assert re.search(r"TTL +3[0-9.]+ of 3600 seconds left", stored)
     elements = [json.loads(line) for line in stored.splitlines() if line.startswith('{"role"')]
     assert [element["role"] for element in elements] == ["user", "assistant"] * 4
+    # By meaning, for a question in other words: exactly, and on a search server where one is there.
+    searches = ["Exact search, in the client"]
+    if find({}).modules:
+        searches.append("Server search, valkey-search at")
+    parts = re.split(r"^(?=\w+ search, )", recalled, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(searches)
+    for part, search in zip(parts, searches, strict=True):
+        assert part.startswith(search)
+        of_alice, of_bob = part.split("bob asks")
+        assert "ECS" in of_alice
+        assert "CodePipeline" in of_alice
+        assert "HNSW" not in of_alice  # the two nearest of three are asked for
+        assert "cat sleeps" in of_bob
+        assert not re.search("ECS|CodePipeline|HNSW", of_bob)
     assert shown.rstrip().endswith("stopped.")

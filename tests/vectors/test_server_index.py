@@ -362,6 +362,48 @@ def test_json_documents_without_valkey_json(
     assert make(search="auto", storage="json").create() == "exact"
 
 
+# Expiry
+
+
+@pytest.fixture(scope="module")
+def never_cleans_up(search_source: SearchSource) -> Iterator[ValkeyConnection]:
+    """A server that keeps what has expired until somebody asks for the key."""
+    with (
+        EmbeddedValkey(
+            modules=search_source.modules, config={"enable-debug-command": "yes"}
+        ) as server,
+        ValkeyConnection.from_url(server.url) as connection,
+    ):
+        send(connection, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        yield connection
+
+
+@pytest.mark.real_search(modules=True)
+def test_an_expired_document_never_comes_back(
+    never_cleans_up: ValkeyConnection, backend: str, face: str
+) -> None:
+    """Not even while the server still has it in its index: the key is looked at."""
+    name = f"exp-{backend}-{face}"
+    options = BACKENDS[backend] | {"fields": FIELDS, "connection": never_cleans_up}
+    index = Face(VectorIndex(name, 4, **options), is_async=face == "async")
+    index.upsert([doc(n, user_id="alice", year=n) for n in range(5)])
+    index.upsert([doc(n, user_id="alice", year=n) for n in range(5, 10)], ttl=0.3)
+    kept = {f"d{n}" for n in range(5)}
+    # A copy for exact search is filled while all are there.
+    assert len(index.search(QUERY, 50)) in (5, 10)
+    threading.Event().wait(0.4)
+    for condition in (None, {"user_id": "alice"}):
+        assert set(ids(index.search(QUERY, 50, filter=condition))) == kept
+        assert set(ids(index.search_diverse(QUERY, 50, filter=condition))) == kept
+        assert set(ids(index.page(condition))) == kept
+        assert ids(index.page(condition, order_by="year")) == sorted(kept)
+    assert index.get(["d7"]) == []
+    assert index.delete_where({"user_id": "alice"}) == 5
+    assert index.count() == 0
+    index.upsert([doc(7)])
+    assert ids(index.search(QUERY, 50)) == ["d7"]
+
+
 # Cluster
 
 
