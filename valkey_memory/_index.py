@@ -44,6 +44,9 @@ _READ_DOCUMENTS = 500
 _PAGE = 1_000
 _CHANGES_KEPT = 10_000
 _SLOTS = 16_384
+_RESULTS_LOOKED_AT = 100_000
+"""So many valkey-search looks at without a vector, ``search.max-nonvector-search-results-fetched``,
+and takes for all there are: no error, a wrong count, and an order of these alone."""
 _DIALECT = ("DIALECT", "2")
 
 
@@ -415,6 +418,8 @@ def page(
             "LIMIT", str(offset), str(limit), *_DIALECT,
         ),
     )  # fmt: skip
+    if replies[0][0] == _RESULTS_LOOKED_AT and (order_by or offset + limit > _RESULTS_LOOKED_AT):
+        raise _too_many(schema)
     return [
         from_fields(document_id(schema, key), fields, schema)
         for key, fields in _hits(replies[0]).items()
@@ -443,7 +448,20 @@ def count(condition: Filter | None, schema: IndexSchema) -> Plan[int]:
          *_DIALECT),
     )  # fmt: skip
     number: int = replies[0][0]
-    return number
+    if number != _RESULTS_LOOKED_AT:
+        return number
+    cluster = yield AskCluster(f"count documents of index {schema.name!r}")
+    if condition is not None or cluster:  # there FT.INFO tells of one shard
+        raise _too_many(schema)
+    return (yield from info(schema)).documents
+
+
+def _too_many(schema: IndexSchema) -> CommandError:
+    return CommandError(
+        f"{_RESULTS_LOOKED_AT} documents of index {schema.name!r} or more satisfy the filter, and "
+        "valkey-search looks at no more of them: narrow the filter, or raise the server's "
+        "search.max-nonvector-search-results-fetched"
+    )
 
 
 def delete_matching(condition: Filter | None, schema: IndexSchema) -> Plan[int]:

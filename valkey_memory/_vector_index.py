@@ -192,7 +192,8 @@ class VectorIndex:
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.
-            ttl: Seconds (or a timedelta) until these documents expire, instead of the index's.
+            ttl: Seconds (or a timedelta) until these documents expire, instead of the index's. With
+                ``refresh_ttl_on_read``, a search that finds them gives them the index's.
             progress: Called after each transaction with (written, all).
         """
         self._run(self._plans.upsert(documents, ttl, progress))
@@ -234,7 +235,11 @@ class VectorIndex:
         return await self._arun(self._plans.get(ids, embeddings))
 
     def count(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
-        """How many documents satisfy ``filter``; all when None."""
+        """How many documents satisfy ``filter``; all when None.
+
+        Raises:
+            CommandError: valkey-search counts no further: 100,000 satisfy ``filter``, or more.
+        """
         return self._run(self._plans.count(filter))
 
     async def acount(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
@@ -339,6 +344,9 @@ class VectorIndex:
                 the server's own, which stays the same while nothing is written.
             descending: Largest first.
             embeddings: Return the documents' vectors too.
+
+        Raises:
+            CommandError: The page is beyond the 100,000 documents that valkey-search looks at.
         """
         return self._run(self._plans.page(filter, offset, limit, order_by, descending, embeddings))
 

@@ -404,6 +404,41 @@ def test_an_expired_document_never_comes_back(
     assert ids(index.search(QUERY, 50)) == ["d7"]
 
 
+# More than valkey-search looks at
+
+
+@pytest.mark.real_search(modules=True)
+@server_backends
+def test_more_documents_than_the_server_looks_at(
+    never_cleans_up: ValkeyConnection, backend: str, face: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the first so many for all there are, and order these alone."""
+    monkeypatch.setattr(plans, "_RESULTS_LOOKED_AT", 100)
+    setting = "search.max-nonvector-search-results-fetched"
+    options = BACKENDS[backend] | {"fields": FIELDS, "connection": never_cleans_up}
+    index = Face(VectorIndex(f"many-{backend}-{face}", 4, **options), is_async=face == "async")
+    index.upsert([doc(n, user_id="alice" if n < 99 else "bob", year=n) for n in range(250)])
+    send(never_cleans_up, "CONFIG", "SET", setting, "100")
+    try:
+        assert index.count() == 250
+        assert index.count({"user_id": "alice"}) == 99
+        assert len(index.page(limit=100)) == len(index.page(offset=50, limit=50)) + 50 == 100
+        bobs = {"user_id": "bob"}
+        for refused in (
+            lambda: index.count(bobs),
+            lambda: index.page(bobs, order_by="year", limit=3),
+            lambda: index.page(offset=90, limit=20),
+            lambda: index.page(offset=100, limit=20),
+        ):
+            with pytest.raises(CommandError, match="looks at no more of them"):
+                refused()
+        assert index.delete_where(bobs) == 151
+        assert index.count() == 99
+        assert ids(index.page(order_by="year", limit=2)) == ["d0", "d1"]
+    finally:
+        send(never_cleans_up, "CONFIG", "SET", setting, "100000")
+
+
 # Cluster
 
 
