@@ -227,16 +227,36 @@ def returned(schema: IndexSchema, *, embeddings: bool) -> list[str]:
 
 
 def from_fields(document_id: str, fields: Mapping[bytes, bytes], schema: IndexSchema) -> Document:
-    """A document from the fields of a search reply or a hash."""
-    embedding: Sequence[float] = ()
-    if raw := fields.get(b"_embedding"):
-        vector = from_bytes(raw) if schema.storage == "hash" else from_text(raw)
-        embedding = vector.tolist()
-    return Document(
-        document_id,
-        fields.get(b"_content", b"").decode(),
-        orjson.loads(fields.get(b"_metadata", b"{}")),
-        embedding,
+    """A document from the fields of a search reply or a hash.
+
+    Raises:
+        DocumentError: Another program wrote what is no document under a key of the index.
+    """
+    try:
+        embedding: Sequence[float] = ()
+        if raw := fields.get(b"_embedding"):
+            vector = from_bytes(raw) if schema.storage == "hash" else from_text(raw)
+            embedding = vector.tolist()
+        content = fields.get(b"_content", b"").decode()
+        metadata = orjson.loads(fields.get(b"_metadata", b"{}"))
+    except (ValueError, TypeError) as error:
+        raise unreadable(document_id, schema, str(error)) from error
+    return _read(document_id, content, metadata, embedding, schema)
+
+
+def _read(
+    document_id: str, content: Any, metadata: Any, embedding: Sequence[float], schema: IndexSchema
+) -> Document:
+    if not isinstance(metadata, dict) or not isinstance(content, str):
+        raise unreadable(document_id, schema, "its content is no string or its metadata no dict")
+    return Document(document_id, content, metadata, embedding)
+
+
+def unreadable(document_id: str, schema: IndexSchema, reason: str) -> DocumentError:
+    """The error for what is stored where a document should be."""
+    return DocumentError(
+        f"document {document_id!r} of index {schema.name!r} cannot be read: {reason}. It was left "
+        "as it is; write it anew, or delete it by its id"
     )
 
 
@@ -260,9 +280,9 @@ def from_read(
         return None
     found = orjson.loads(reply)
     vector = found.get("$.embedding") or [""]
-    return Document(
-        document_id,
-        (found["$.content"] or [""])[0],
-        (found["$.metadata"] or [{}])[0],
-        from_text(vector[0]).tolist() if embeddings and vector[0] else (),
-    )
+    try:
+        embedding = from_text(vector[0]).tolist() if embeddings and vector[0] else ()
+    except (ValueError, TypeError) as error:
+        raise unreadable(document_id, schema, str(error)) from error
+    content, metadata = (found["$.content"] or [""])[0], (found["$.metadata"] or [{}])[0]
+    return _read(document_id, content, metadata, embedding, schema)

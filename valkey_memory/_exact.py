@@ -19,8 +19,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ._documents import Document, Hit, document_id, document_key, from_read, read_command, view
-from ._errors import ExactSearchLimitError
+from ._documents import (
+    Document,
+    Hit,
+    document_id,
+    document_key,
+    from_read,
+    read_command,
+    unreadable,
+    view,
+)
+from ._errors import ExactSearchLimitError, FilterError
 from ._filter_eval import Indexed, matches
 from ._filters import Filter
 from ._index import changes_key
@@ -127,7 +136,10 @@ class LocalCopy:
         self._norms[position] = np.linalg.norm(vector.astype(np.float64))
         # The vector is in the matrix; a list of floats would be eight times as large.
         bare = Document(document.id, document.content, document.metadata)
-        seen = view(bare.metadata, bare.content, self.schema)
+        try:
+            seen = view(bare.metadata, bare.content, self.schema)
+        except FilterError as error:
+            raise unreadable(document.id, self.schema, str(error)) from error
         self._rows[position] = _Row(bare, seen, expires_ms)
         if expires_ms >= 0:
             self._next_expiry_ms = min(self._next_expiry_ms, expires_ms)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from valkey_memory import ConfigurationError, FilterError, InvalidArgumentError
+from valkey_memory import (
+    ConfigurationError,
+    FilterError,
+    InvalidArgumentError,
+    ValkeyConnection,
+)
 from valkey_memory._documents import MAX_DOCUMENT_BYTES, Document
 from valkey_memory._errors import DocumentError
 from valkey_memory._filters import Numeric, Tag, Text
 from valkey_memory._vector_index import VectorIndex
 
+from .conftest import INDEX
 from .documents import QUERY, doc
+from .search_server import send
 
 OK = [1.0, 2.0, 3.0, 4.0]
 
@@ -134,6 +142,58 @@ def test_a_document_of_the_largest_size_is_returned(make_index: Any) -> None:
     index.upsert([Document("a", content, {}, OK)])
     assert index.search(OK)[0].document.content == content
     assert index.page()[0].content == content
+
+
+# What other programs left under a key of the index
+
+
+ONES = struct.pack("<4f", 1, 1, 1, 1)
+FOREIGN_HASHES: dict[str, list[str | bytes]] = {
+    "text": ["_metadata", "{}", "_content", b"\xff"],
+    "metadata": ["_metadata", "{", "_content", "x"],
+    "metadata no dict": ["_metadata", "[1]", "_content", "x"],
+}
+FOREIGN_DOCUMENTS = {
+    "text": '{"content": "x", "metadata": 5, "embedding": "[1,1,1,1]"}',
+    "metadata": '{"content": "x", "metadata": "{", "embedding": "[1,1,1,1]"}',
+    "metadata no dict": '{"content": "x", "metadata": [1], "embedding": "[1,1,1,1]"}',
+}
+
+
+@pytest.mark.real_search
+@pytest.mark.parametrize("what", list(FOREIGN_HASHES))
+def test_what_cannot_be_read_is_named(
+    make_index: Any, vector_connection: ValkeyConnection, backend: str, what: str
+) -> None:
+    make_index().upsert([doc(1)])
+    key = f"{INDEX}:foreign"
+    if backend == "json":
+        send(vector_connection, "JSON.SET", key, "$", FOREIGN_DOCUMENTS[what])
+    else:
+        send(vector_connection, "HSET", key, "_embedding", ONES, *FOREIGN_HASHES[what])
+    index = make_index()
+    for read in (
+        lambda: index.search(OK),
+        lambda: index.search(OK, embeddings=True),
+        lambda: index.get(["d1", "foreign"]),
+    ):
+        with pytest.raises(DocumentError, match=r"document 'foreign' of index '.*' cannot be read"):
+            read()
+    assert index.delete(["foreign"]) == 1
+    assert [hit.document.id for hit in index.search(OK)] == ["d1"]
+
+
+@pytest.mark.parametrize("backend", ["exact"], indirect=True)
+def test_a_document_that_does_not_fit_the_declaration_is_named(make_index: Any) -> None:
+    """It was written when the field was not declared."""
+    make_index(fields={}).upsert([doc(1), Document("a", "x", {"year": "2026"}, OK)])
+    index = make_index()
+    with pytest.raises(
+        DocumentError, match=r"document 'a' of .* cannot be read: 'year' is numeric"
+    ):
+        index.search(OK)
+    index.upsert([Document("a", "x", {"year": 2026}, OK)])
+    assert [hit.document.id for hit in index.search(OK, filter={"year": 2026})] == ["a"]
 
 
 # Filters
