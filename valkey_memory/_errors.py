@@ -154,8 +154,8 @@ _TIMEOUT_HINT = (
     "or raise request_timeout."
 )
 _KEY_TYPE_HINT = (
-    "The key holds something else than a list; it was left as it is. "
-    "Choose another key_prefix or session id."
+    "The key holds a value of another type; it was left as it is. "
+    "Choose another key_prefix, session id or index name."
 )
 _CONNECT_HINT = "Is the server running, and are address, port and TLS (valkeys://) right?"
 _PERMISSION_HINT = (

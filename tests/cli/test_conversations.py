@@ -229,7 +229,7 @@ def test_an_unknown_conversation(at: Run) -> None:
 
 def test_a_key_of_another_type(at: Run, connection: ValkeyConnection, prefix: str) -> None:
     send(connection, "SET", f"{prefix}s", "x")
-    assert "something else than a list" in at("show", "s", status=1).stderr
+    assert "a value of another type" in at("show", "s", status=1).stderr
 
 
 def test_delete_asks(at: Run, store: MessageStore) -> None:
