@@ -21,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(vector_search.SearchReport(config), "vector-search-report")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fork first: in the child GLIDE connects again for every sync client that the process ever
+    had, and waits for those whose server is gone."""
+    items.sort(key=lambda item: item.get_closest_marker("forks") is None)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedValkey]:
     """A standalone server of this test process."""

@@ -167,6 +167,7 @@ def test_children_share_their_parents_server(tmp_path: Path) -> None:
         assert len(servers_in(tmp_path)) == 1
 
 
+@pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_does_not_stop_the_server(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path) as server:

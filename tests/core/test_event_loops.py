@@ -138,6 +138,7 @@ def test_a_cancelled_call_leaves_the_client_usable(store: MessageStore) -> None:
     assert asyncio.run(cancel_one()) in (2, 3)
 
 
+@pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_after_fork(store: MessageStore) -> None:
     store.append("s", said("parent")[0])
@@ -156,6 +157,7 @@ def child_turns(store: MessageStore) -> None:
     os._exit(0 if store.count("s") == 4 else 1)
 
 
+@pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fork_from_inside_a_running_loop(store: MessageStore) -> None:
     async def fork() -> int | None:
