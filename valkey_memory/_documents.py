@@ -226,6 +226,18 @@ def returned(schema: IndexSchema, *, embeddings: bool) -> list[str]:
     return [word for part in parts for word in (_JSON_PATHS[part], "AS", part)]
 
 
+def from_search(
+    found: Mapping[bytes, Mapping[bytes, bytes]], schema: IndexSchema
+) -> list[Document]:
+    """The documents of a search reply, which has their fields by key.
+
+    Raises:
+        DocumentError: As ``from_fields``.
+    """
+    start = len(schema.prefix)
+    return [from_fields(key[start:].decode(), fields, schema) for key, fields in found.items()]
+
+
 def from_fields(document_id: str, fields: Mapping[bytes, bytes], schema: IndexSchema) -> Document:
     """A document from the fields of a search reply or a hash.
 

@@ -16,8 +16,8 @@ from ._documents import (
     Prepared,
     document_id,
     document_key,
-    from_fields,
     from_read,
+    from_search,
     read_command,
     returned,
 )
@@ -383,13 +383,10 @@ def knn(
             "PARAMS", "2", "vector", query, *_DIALECT,
         ),
     )  # fmt: skip
-    metric = schema.metric
+    found = _hits(replies[0])
     return [
-        Hit(
-            from_fields(document_id(schema, key), fields, schema),
-            similarity(float(fields[b"_score"]), metric),
-        )
-        for key, fields in _hits(replies[0]).items()
+        Hit(document, similarity(float(fields[b"_score"]), schema.metric))
+        for document, fields in zip(from_search(found, schema), found.values(), strict=True)
     ]
 
 
@@ -420,10 +417,7 @@ def page(
     )  # fmt: skip
     if replies[0][0] == _RESULTS_LOOKED_AT and (order_by or offset + limit > _RESULTS_LOOKED_AT):
         raise _too_many(schema)
-    return [
-        from_fields(document_id(schema, key), fields, schema)
-        for key, fields in _hits(replies[0]).items()
-    ]
+    return from_search(_hits(replies[0]), schema)
 
 
 def matching_ids(

@@ -108,6 +108,7 @@ class VectorIndex:
             exact_limit=exact_limit,
         )
         self.connection = choose_connection(url, connection)
+        self._primaries = self.connection.for_primaries()
 
     @property
     def name(self) -> str:
@@ -132,10 +133,10 @@ class VectorIndex:
         return self._plans.mode
 
     def _run(self, plan: Plan[T]) -> T:
-        return self.connection.for_primaries().run(plan)
+        return self._primaries.run(plan)
 
     async def _arun(self, plan: Plan[T]) -> T:
-        return await self.connection.for_primaries().arun(plan)
+        return await self._primaries.arun(plan)
 
     # The index
 

@@ -106,7 +106,10 @@ def similarity(distance: float, metric: Metric) -> float:
     """
     if metric == "l2":
         return 1.0 / (1.0 + distance)
-    return max(-1.0, min(1.0, 1.0 - distance)) if metric == "cosine" else 1.0 - distance
+    found = 1.0 - distance
+    if metric == "ip" or -1.0 <= found <= 1.0:
+        return found
+    return math.copysign(1.0, found)
 
 
 def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> Vector:
