@@ -31,7 +31,8 @@ def has_fields(cls: type[BaseModel], *names: str) -> bool:
 def construct(cls: type[Any], values: Sequence[dict[str, Any]], given: set[str]) -> list[Any]:
     """A ``cls`` of each of ``values``, its fields; ``given`` are those not left to the default."""
     models = list(map(object.__new__, repeat(cls, len(values))))
-    slots = (values, [{*given} for _ in values], repeat(None), repeat(None))
+    own = map(set.copy, repeat(given, len(values)))
+    slots = (values, own, repeat(None), repeat(None))
     for set_slot, items in zip(_SLOTS, slots, strict=True):
         deque(map(set_slot, models, items), maxlen=0)
     return models

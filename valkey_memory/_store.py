@@ -13,7 +13,7 @@ from ._connection import ValkeyConnection, choose_connection
 from ._errors import CorruptMessageError, InvalidArgumentError
 from ._messages import Codec, PlainCodec
 from ._plans import Plan
-from ._wire import dump_element, load_element
+from ._wire import dump_element, load_element, load_elements
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -425,7 +425,7 @@ class ConversationStore(Generic[M]):
         ``lenient`` where the list was changed already: an error would hide that it was.
         """
         try:
-            return self._codec.decode_all([load_element(raw) for raw in elements])
+            return self._codec.decode_all(load_elements(elements))
         except Exception:  # noqa: BLE001 - found and raised below
             messages = []
         for position, raw in enumerate(elements, start):

@@ -14,7 +14,7 @@ import base64
 import datetime as dt
 import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -227,3 +227,11 @@ def load_element(raw: bytes) -> Element:
     if type(element.get("role")) is not str:
         raise ValueError('it has no "role"')
     return element
+
+
+def load_elements(raws: Sequence[bytes]) -> list[Element]:
+    """``load_element`` of each, in half the time."""
+    elements = [loads(raw) if b"~" in raw else orjson.loads(raw) for raw in raws]
+    if all([type(one) is dict and type(one.get("role")) is str for one in elements]):  # noqa: C419
+        return elements
+    return [load_element(raw) for raw in raws]  # says what is wrong

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from valkey_memory import MessageEncodeError
-from valkey_memory._wire import dumps, load_element, loads
+from valkey_memory._wire import dumps, load_element, load_elements, loads
 
 scalars = (
     st.none()
@@ -126,9 +126,22 @@ def test_too_deep_is_refused() -> None:
 def test_unknown_and_malformed_tags_are_errors(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text is the decoder's own
         load_element(raw)
+    with pytest.raises(ValueError):  # noqa: PT011
+        load_elements([raw])
 
 
 def test_the_tagged_types() -> None:
     sample = (dt.timedelta(-1, 2, 3), uuid.UUID(int=7), Decimal("1.10"), 1j, {(1, 2): {3}})
     assert loads(dumps(sample)) == sample
     assert str(loads(dumps(Decimal("1.10")))) == "1.10"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(b"[]", "it is a JSON list"), (b'{"role":5}', 'has no "role"'), (b"{", "unexpected end")],
+)
+def test_many_elements_fail_as_one_does(bad: bytes, message: str) -> None:
+    good = [b'{"role":"user","content":"~"}', b'{"role":"user","x":{"~":"bytes","v":"YQ=="}}']
+    assert load_elements(good) == [load_element(raw) for raw in good]
+    with pytest.raises(ValueError, match=message):
+        load_elements([*good, bad])
