@@ -169,7 +169,12 @@ class VectorIndex:
         return await self._arun(self._plans.wait(timeout))
 
     def drop(self, *, delete_documents: bool = False) -> bool:
-        """Drop the index; whether there was one. Its documents stay unless asked otherwise."""
+        """Drop the index, whatever its shape; whether there was one.
+
+        Args:
+            delete_documents: Delete its documents too; without it they stay. For exact search the
+                documents are all there is to drop.
+        """
         return self._run(self._plans.drop(delete_documents))
 
     async def adrop(self, *, delete_documents: bool = False) -> bool:

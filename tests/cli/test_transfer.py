@@ -149,7 +149,7 @@ def test_a_key_of_another_type_is_left_alone(
     send(connection, "SET", f"{prefix}s", "mine")
     for mode in ("--replace", "--append", "--yes"):
         said = at("import", "-", mode, input=lines, status=1).stderr
-        assert "list" in said
+        assert "a value of another type" in said
     assert send(connection, "GET", f"{prefix}s") == b"mine"
 
 
