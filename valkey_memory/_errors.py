@@ -17,7 +17,7 @@
     |-- ConnectionFailedError (ConnectionError)   the server cannot be reached
     |   `-- AuthenticationError               it was reached, and refused the credentials
     |-- OperationTimeoutError (TimeoutError)  no reply in time: the outcome is unknown
-    |-- KeyTypeError                          the key holds something else than a list
+    |-- KeyTypeError                          the key holds a value of another type
     |-- CommandError                          any other error reply of the server
     `-- EmbeddedServerError                   the private server cannot start or is held elsewhere
 
@@ -138,7 +138,7 @@ class OperationTimeoutError(ValkeyMemoryError, TimeoutError):
 
 
 class KeyTypeError(ValkeyMemoryError):
-    """The key exists and does not hold a list. It was left as it is."""
+    """The key exists and holds a value of another type. It was left as it is."""
 
 
 class CommandError(ValkeyMemoryError):
