@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -11,36 +10,22 @@ import pytest
 
 from valkey_memory import EmbeddedValkey
 
+from ..vectors.search_server import find
+
 SERVER_BACKENDS = ("json", "hash")
 BACKENDS = (*SERVER_BACKENDS, "exact")
-
-_FOLDERS = ("/usr/local/lib/valkey/modules", "/usr/lib/valkey/modules")
 
 
 def find_search_server() -> AbstractContextManager[str] | None:
     """A server to enter for its URL, not started yet; None where there is none."""
-    if url := os.environ.get("VALKEY_TEST_URL"):
-        return nullcontext(url)
-    for folder in (os.environ.get("VALKEY_MODULES_DIR"), *_FOLDERS):
-        if folder and (modules := _modules(Path(folder))):
-            return _embedded(modules)
-    return None
-
-
-def _modules(folder: Path) -> list[Path] | None:
-    """valkey-json and valkey-search in ``folder``; None unless both are there."""
-    found = []
-    for name in ("json", "search"):
-        files = [folder / f"{name}.so", folder / f"lib{name}.so"]
-        existing = [file for file in files if file.is_file()]
-        if not existing:
-            return None
-        found.append(existing[0])
-    return found
+    source = find()
+    if source.url is not None:
+        return nullcontext(source.url)
+    return _embedded(source.modules) if source.modules else None
 
 
 @contextmanager
-def _embedded(modules: list[Path]) -> Iterator[str]:
+def _embedded(modules: tuple[Path, ...]) -> Iterator[str]:
     with EmbeddedValkey(modules=modules) as server:
         yield server.url
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,13 @@ import pytest
 from llama_index.core import set_global_tokenizer
 
 from llama_index_valkey_glide import ValkeyVectorStore
-from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory import ValkeyConnection
 from valkey_memory._plans import Request
 
+from ..langchain_vectors.search_server import find_search_server
 from .embedding import BagOfWords
 
 HERE = Path(__file__).parent
-MODULE_FOLDERS = ("/usr/local/lib/valkey/modules", "/usr/lib/valkey/modules")
 
 BACKENDS: dict[str, dict[str, Any]] = {
     "json": {"search": "server", "storage": "json"},
@@ -29,30 +27,6 @@ BACKENDS: dict[str, dict[str, Any]] = {
 
 
 # Servers
-
-
-def _module(folder: Path, name: str) -> Path | None:
-    found = (folder / f"{prefix}{name}.so" for prefix in ("", "lib"))
-    return next((path for path in found if path.is_file()), None)
-
-
-def find_search_server() -> AbstractContextManager[Any] | None:
-    """What gives a server with valkey-search and valkey-json, as something with ``url``; or None.
-
-    ``VALKEY_TEST_URL``, or else an embedded server with the first modules that are there.
-    """
-    if url := os.environ.get("VALKEY_TEST_URL"):
-        return nullcontext(_Running(url))
-    for folder in filter(None, (os.environ.get("VALKEY_MODULES_DIR"), *MODULE_FOLDERS)):
-        modules = [_module(Path(folder), name) for name in ("json", "search")]
-        if all(modules):
-            return EmbeddedValkey(modules=[module for module in modules if module])
-    return None
-
-
-class _Running:
-    def __init__(self, url: str) -> None:
-        self.url = url
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -75,8 +49,8 @@ def _needs_search(item: pytest.Item) -> bool:
 def search_url() -> Iterator[str]:
     found = find_search_server()
     assert found is not None
-    with found as running:
-        yield running.url
+    with found as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
