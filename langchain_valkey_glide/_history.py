@@ -8,8 +8,9 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
 from valkey_memory import ValkeyConnection
+from valkey_memory._arguments import TTL
+from valkey_memory._conversations.store import ConversationStore, OnCorrupt
 from valkey_memory._keys import list_key
-from valkey_memory._store import TTL, ConversationStore, OnCorrupt
 
 from ._codec import LangChainCodec
 

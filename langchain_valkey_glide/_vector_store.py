@@ -14,24 +14,24 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from valkey_memory import InvalidArgumentError, ValkeyConnection
-from valkey_memory._connection import choose_connection
-from valkey_memory._construct import construct, has_fields
-from valkey_memory._documents import Document as StoredDocument
-from valkey_memory._documents import Hit
-from valkey_memory._embedding import (
+from valkey_memory._arguments import TTL, check_count, ttl_to_milliseconds
+from valkey_memory._filters.expressions import FieldType
+from valkey_memory._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
     aembed_documents,
     embed_documents,
     known_dimension,
 )
-from valkey_memory._filters import FieldType
-from valkey_memory._index import Progress
-from valkey_memory._index_plans import DEFAULT_EXACT_LIMIT, AnyFilter, Search
-from valkey_memory._schema import Algorithm, Storage
-from valkey_memory._store import TTL, check_count, ttl_to_milliseconds
-from valkey_memory._vector_index import VectorIndex
-from valkey_memory._vectors import Metric
+from valkey_memory._server.connection import choose_connection
+from valkey_memory._vectors.documents import Document as StoredDocument
+from valkey_memory._vectors.documents import Hit
+from valkey_memory._vectors.index import VectorIndex
+from valkey_memory._vectors.plans import DEFAULT_EXACT_LIMIT, AnyFilter, Search
+from valkey_memory._vectors.schema import Algorithm, Storage
+from valkey_memory._vectors.server import Progress
+from valkey_memory._vectors.vector import Metric
+from valkey_memory.adapters.construct import construct, has_fields
 
 Scored = list[tuple[Document, float]]
 _constructible = has_fields(Document, "id", "metadata", "page_content", "type")

@@ -38,8 +38,9 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
 
-from valkey_memory._construct import construct, has_fields
-from valkey_memory._content import (
+from valkey_memory._errors import MessageEncodeError
+from valkey_memory._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
+from valkey_memory._messages.content import (
     REASONING,
     audio_block,
     block_type,
@@ -50,9 +51,8 @@ from valkey_memory._content import (
     standard_block,
     text_block,
 )
-from valkey_memory._errors import MessageEncodeError
-from valkey_memory._messages import Codec, parse_arguments, read_tool_call, tool_call
-from valkey_memory._wire import Element, to_json
+from valkey_memory._messages.elements import Element, to_json
+from valkey_memory.adapters.construct import construct, has_fields
 
 _BLOCKS: dict[str, type[BaseModel]] = {
     "text": TextBlock,

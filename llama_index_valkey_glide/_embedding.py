@@ -10,7 +10,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
 from valkey_memory import InvalidArgumentError
-from valkey_memory._embedding import (
+from valkey_memory._arguments import check_count
+from valkey_memory._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
     Embeddings,
@@ -18,7 +19,6 @@ from valkey_memory._embedding import (
     embed_documents,
     known_dimension,
 )
-from valkey_memory._store import check_count
 
 _METHODS = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
 

@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory._settings import mask
-from valkey_memory._store import TTL, ConversationStore, OnCorrupt
+from valkey_memory._arguments import TTL
+from valkey_memory._conversations.store import ConversationStore, OnCorrupt
+from valkey_memory._server.settings import mask
 
 from ._codec import LlamaIndexCodec
 

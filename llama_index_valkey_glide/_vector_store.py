@@ -31,16 +31,16 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
-from valkey_memory._connection import choose_connection
-from valkey_memory._filters import And, FieldType
-from valkey_memory._index import probe
-from valkey_memory._index_plans import DEFAULT_EXACT_LIMIT, Search
+from valkey_memory._arguments import check_count
+from valkey_memory._filters.expressions import And, FieldType
 from valkey_memory._keys import scan_pattern
 from valkey_memory._plans import Plan, Request, Scan, ScanPage
-from valkey_memory._schema import EMBEDDING, Algorithm, IndexSchema, Storage
-from valkey_memory._settings import mask
-from valkey_memory._store import check_count
-from valkey_memory._vectors import Metric
+from valkey_memory._server.connection import choose_connection
+from valkey_memory._server.settings import mask
+from valkey_memory._vectors.plans import DEFAULT_EXACT_LIMIT, Search
+from valkey_memory._vectors.schema import EMBEDDING, Algorithm, IndexSchema, Storage
+from valkey_memory._vectors.server import probe
+from valkey_memory._vectors.vector import Metric
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from valkey_memory import EmbeddedValkey, _embedded
-from valkey_memory._embedded import _free_port
-from valkey_memory._glide import load
+from valkey_memory import EmbeddedValkey
+from valkey_memory._server import embedded as _embedded
+from valkey_memory._server.clients import load
+from valkey_memory._server.embedded import _free_port
 
 SLOTS = 16384
 COORDINATOR = 20_294

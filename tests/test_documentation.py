@@ -15,7 +15,7 @@ import pytest
 import langchain_valkey_glide
 import llama_index_valkey_glide
 import valkey_memory
-from valkey_memory import _connection
+from valkey_memory._server import connection as _connection
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,16 +31,23 @@ def fresh_embedded_server() -> Iterator[None]:
 def modules() -> Iterator[ModuleType]:
     for package in (valkey_memory, langchain_valkey_glide, llama_index_valkey_glide):
         yield package
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            yield importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not found.name.endswith("__main__"):
+                yield importlib.import_module(found.name)
 
 
-EXAMPLES = {
-    test.name: test
-    for module in modules()
-    for test in doctest.DocTestFinder().find(module, module.__name__)
-    if test.examples
-}
+def examples() -> Iterator[doctest.DocTest]:
+    """Of modules as deep as they lie, and of the public classes, whose module is their package."""
+    finder = doctest.DocTestFinder()
+    for module in modules():
+        yield from finder.find(module, module.__name__)
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            # A class may stand in a room below: the finder would take it for an imported one.
+            yield from finder.find(thing, f"{module.__name__}.{name}")
+
+
+EXAMPLES = {test.name: test for test in examples() if test.examples}
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))

@@ -14,7 +14,7 @@ import pytest
 import langchain_valkey_glide
 import llama_index_valkey_glide
 import valkey_memory
-from valkey_memory._store import ConversationStore
+from valkey_memory._conversations.store import ConversationStore
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("valkey_memory", "langchain_valkey_glide", "llama_index_valkey_glide")

@@ -29,10 +29,10 @@ from valkey_memory import (
     ValkeyConnection,
     ValkeyMemoryError,
     VectorIndex,
-    _glide,
 )
-from valkey_memory._embedded import _free_port
-from valkey_memory._schema import IndexSchema, check_fits
+from valkey_memory._server import clients as _glide
+from valkey_memory._server.embedded import _free_port
+from valkey_memory._vectors.schema import IndexSchema, check_fits
 
 from .servers import admin
 

@@ -1,8 +1,6 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
-from ._connection import ValkeyConnection
-from ._documents import Document, Hit
-from ._embedded import EmbeddedValkey
+from ._conversations.store import MessageStore
 from ._errors import (
     AuthenticationError,
     BulkWriteError,
@@ -16,19 +14,25 @@ from ._errors import (
     EventLoopError,
     ExactSearchLimitError,
     FilterError,
+    IndexExistsError,
     IndexMismatchError,
+    IndexNotFoundError,
     InvalidArgumentError,
     InvalidSessionIdError,
     KeyTypeError,
     MessageEncodeError,
     OperationTimeoutError,
+    PermissionDeniedError,
     SearchUnavailableError,
+    UnknownCommandError,
     ValkeyMemoryError,
 )
-from ._filters import Filter, Numeric, Tag, Text
-from ._schema import IndexInfo
-from ._store import MessageStore
-from ._vector_index import VectorIndex
+from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._server.connection import ValkeyConnection
+from ._server.embedded import EmbeddedValkey
+from ._vectors.documents import Document, Hit
+from ._vectors.index import VectorIndex
+from ._vectors.schema import IndexInfo
 
 __all__ = [
     "AuthenticationError",
@@ -50,16 +54,25 @@ __all__ = [
     "IndexInfo",
     "IndexMismatchError",
     "InvalidArgumentError",
+    "IndexExistsError",
+    "IndexNotFoundError",
     "InvalidSessionIdError",
     "KeyTypeError",
     "MessageEncodeError",
     "MessageStore",
     "Numeric",
     "OperationTimeoutError",
+    "PermissionDeniedError",
     "SearchUnavailableError",
     "Tag",
     "Text",
+    "UnknownCommandError",
     "ValkeyConnection",
     "ValkeyMemoryError",
     "VectorIndex",
 ]
+
+# Pickles, reprs and error messages name what users import, wherever it stands.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

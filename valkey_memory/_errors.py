@@ -1,4 +1,4 @@
-"""Every error this library raises, and the one table that maps GLIDE's errors to them.
+"""Every error this library raises.
 
     ValkeyMemoryError
     |-- ConfigurationError (ValueError)       a URL, an installation or options that cannot work
@@ -19,6 +19,10 @@
     |-- OperationTimeoutError (TimeoutError)  no reply in time: the outcome is unknown
     |-- KeyTypeError                          the key holds a value of another type
     |-- CommandError                          any other error reply of the server
+    |   |-- PermissionDeniedError             the ACL user may not do that
+    |   |-- UnknownCommandError               the server lacks the command, or its module
+    |   |-- IndexNotFoundError                the server has no index of that name
+    |   `-- IndexExistsError                  the server has one already
     `-- EmbeddedServerError                   the private server cannot start or is held elsewhere
 
 Errors that blame the caller are also ``ValueError``; those of the network are also the builtin
@@ -145,54 +149,21 @@ class CommandError(ValkeyMemoryError):
     """The server answered with an error that no other class here stands for."""
 
 
+class PermissionDeniedError(CommandError):
+    """The user of the connection may not use a command or a key. Nothing was changed."""
+
+
+class UnknownCommandError(CommandError):
+    """The server lacks a command, or the module that has it. Nothing was changed."""
+
+
+class IndexNotFoundError(CommandError):
+    """The server has no search index of that name."""
+
+
+class IndexExistsError(CommandError):
+    """The server has a search index of that name already. It was left as it is."""
+
+
 class EmbeddedServerError(ValkeyMemoryError):
     """The embedded server cannot be started, or its directory is held by another process."""
-
-
-_TIMEOUT_HINT = (
-    "The outcome is unknown: a write may have been applied. Read before you write it again, "
-    "or raise request_timeout."
-)
-_KEY_TYPE_HINT = (
-    "The key holds a value of another type; it was left as it is. "
-    "Choose another key_prefix, session id or index name."
-)
-_CONNECT_HINT = "Is the server running, and are address, port and TLS (valkeys://) right?"
-_PERMISSION_HINT = (
-    "Grant it to the ACL user: the commands, the keys of lists and of their sidecars, and +info, "
-    "which GLIDE sends when it connects."
-)
-
-# First match wins. Each row: GLIDE's class name ("" is any), what its text contains in lower case
-# ("" is anything), our class, and the way out. Texts are matched because GLIDE gives one class to
-# every error reply, and because refused, unresolvable and TLS-mismatched addresses share one too.
-_TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
-    ("", "wrongpass", AuthenticationError, "Check user and password in the URL."),
-    ("", "noauth", AuthenticationError, "The server wants a password: valkey://:password@host."),
-    ("", "no permissions", CommandError, _PERMISSION_HINT),
-    ("", "noperm", CommandError, _PERMISSION_HINT),
-    ("", "client is closed", ConnectionClosedError, "Open a new connection."),
-    ("ConfigurationError", "", ConfigurationError, "Check the options of the connection."),
-    ("ClosingError", "", ConnectionFailedError, _CONNECT_HINT),
-    ("", "connect failed", ConnectionFailedError, _CONNECT_HINT),
-    ("ConnectionError", "", ConnectionFailedError, "The outcome is unknown. " + _CONNECT_HINT),
-    ("CircuitBreakerError", "", ConnectionFailedError, _CONNECT_HINT),
-    ("TimeoutError", "", OperationTimeoutError, _TIMEOUT_HINT),
-    ("", "wrongtype", KeyTypeError, _KEY_TYPE_HINT),
-)
-
-
-def translate(error: Exception, *, operation: str, address: str) -> ValkeyMemoryError:
-    """Turn an exception of GLIDE's into ours, naming operation and address.
-
-    Args:
-        error: What GLIDE raised, or put in place of a reply.
-        operation: What was tried, with its key: ``"append to 'chat:s1'"``.
-        address: ``host:port`` of the server, never with credentials.
-    """
-    name, text = type(error).__name__, " ".join(str(error).split()).rstrip(".")
-    lowered = text.lower()
-    for class_name, part, ours, hint in _TABLE:
-        if class_name in ("", name) and part in lowered:
-            return ours(f"{operation} failed at {address}: {text}. {hint}")
-    return CommandError(f"{operation} failed at {address}: {text}.")

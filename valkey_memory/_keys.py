@@ -11,6 +11,7 @@ every other id, ``50% off`` included, stands in the key as it is.
 
 from __future__ import annotations
 
+import binascii
 import re
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ _ESCAPE = "(?:25|7B|7D|7F|[01][0-9A-F])"
 _TO_ENCODE = re.compile(rf"[{{}}\x00-\x1f\x7f]|%(?={_ESCAPE})")
 _TO_DECODE = re.compile(f"%({_ESCAPE})")
 _OF_ARCHIVED = f"}}:{ARCHIVED}"
+_SLOTS = 16_384
 _GLOB = re.compile(r"([*?\[\]\\^-])")
 
 
@@ -100,3 +102,14 @@ def conversations_pattern(key_prefix: str, beginning: str = "") -> str:
     # A percent sign may stand encoded in a longer id and plain in a shorter one.
     known = list_key(key_prefix, beginning).partition("%")[0] if beginning else ""
     return "*" + scan_pattern(known or key_prefix)
+
+
+def slot(key: str) -> int:
+    """A key's cluster slot: CRC16 (XMODEM) of its hash tag, or of all of it, modulo 16,384.
+
+    Source: the Valkey cluster specification, "Key distribution model".
+    """
+    start = key.find("{")
+    end = key.find("}", start + 1)
+    hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
+    return binascii.crc_hqx(hashed.encode(), 0) % _SLOTS

@@ -1,21 +1,36 @@
-"""Sync and async without two copies: operations as plans, and the two runners that drive them.
+"""Sync and async without two copies: steps, changes, plans, and the two runners that drive them.
 
-A plan is a generator. It yields requests, receives their replies, and returns the result; it does
-no I/O and reads no clock. ``run`` drives it with a function, ``arun`` with a coroutine function.
+A plan is a generator. It yields steps, receives their replies, and returns the result; it does no
+I/O, reads no clock and asks no model. ``run`` drives it with a function, ``arun`` with a coroutine
+function. Functions that return a plan end with ``_plan``: a call of one without ``yield from`` does
+nothing, and so it is seen.
+
+Steps are open. A request is served by the server; any other ``Work``, such as embedding texts or
+asking a model, serves itself, in a sync and in an async form.
+
+A ``Change`` is what an operation means, as a value: commands on keys, and how their replies are
+read. A plan sends one of them, or several together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from ._errors import ValkeyMemoryError
+from ._keys import slot
 
+T = TypeVar("T")
 Command: TypeAlias = tuple[str | bytes, ...]
 Reply: TypeAlias = Any
 """What GLIDE returns for a command: bytes, int, float, bool, None, ``"OK"``, or lists of these."""
+
+# Steps that the server answers
 
 
 @dataclass(slots=True)
@@ -30,10 +45,17 @@ class Request:
     atomic: bool = False
     errors_as_replies: bool = False
     """Put the error of a command in place of its reply instead of raising the first one."""
+    read_only: bool = False
+    """Nothing is changed, so a replica may answer where the connection reads from them."""
 
     def size(self) -> int:
         """Bytes of payload, roughly; long strings count by characters."""
         return sum(map(len, chain.from_iterable(self.commands)))
+
+
+def atomic(operation: str, *commands: Command) -> Request:
+    """All ``commands`` or none, in one round trip; a single command needs no transaction."""
+    return Request(operation, commands, atomic=len(commands) > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +77,140 @@ class ScanPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait. The reply is None."""
-
-    operation: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class AskCluster:
     """Whether the server is a cluster; free once connected. The reply is a bool."""
 
     operation: str
 
 
-Step: TypeAlias = Request | Scan | Pause | AskCluster
-T = TypeVar("T")
+@dataclass(frozen=True, slots=True)
+class AskPrimaries:
+    """One command to every primary. The reply is each one's reply by its address.
+
+    What failed at a node has the error in place of its reply.
+    """
+
+    operation: str
+    command: Command
+
+
+# Steps that serve themselves
+
+
+class Work(ABC):
+    """A step that is no business of the server. It gives its reply in either form."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def serve(self) -> Reply:
+        """The reply, in sync code."""
+
+    @abstractmethod
+    async def aserve(self) -> Reply:
+        """The reply, in async code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Work):
+    """Wait so many seconds. The reply is None."""
+
+    seconds: float
+
+    def serve(self) -> None:
+        time.sleep(self.seconds)
+
+    async def aserve(self) -> None:
+        await asyncio.sleep(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Now(Work):
+    """The time by this machine's clock, in Unix milliseconds."""
+
+    def serve(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def aserve(self) -> int:
+        return self.serve()
+
+
+Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | Work
 Plan: TypeAlias = Generator[Step, Reply, T]
 
+# Changes
 
-def atomic(operation: str, *commands: Command) -> Request:
-    """All ``commands`` or none, in one round trip; a single command needs no transaction."""
-    return Request(operation, commands, atomic=len(commands) > 1)
+
+def _first(replies: Sequence[Reply]) -> Any:
+    return replies[0]
+
+
+def nothing(replies: Sequence[Reply]) -> None:
+    """How the replies of a change are read that has nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """Commands on keys of one slot, and how their replies are read.
+
+    Args:
+        operation: What it does, with its key, for errors: ``"append to 'chat:s1'"``.
+        key: One of its keys, or its slot's tag in braces.
+        commands: Applied together, all or none.
+        read: Makes the result of their replies; by default the first reply is the result.
+        read_only: It only looks.
+    """
+
+    operation: str
+    key: str
+    commands: tuple[Command, ...]
+    read: Callable[[Sequence[Reply]], T] = _first
+    read_only: bool = False
+
+
+def change_plan(change: Change[T]) -> Plan[T]:
+    """Send ``change``, in one round trip."""
+    commands = change.commands
+    replies = yield Request(
+        change.operation, commands, atomic=len(commands) > 1, read_only=change.read_only
+    )
+    return change.read(replies)
+
+
+def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:
+    """Send several changes together, in one round trip; their results, in order.
+
+    They are one transaction, except in a cluster where they are in several slots. There they go in
+    one pipeline, in order per node, and each of them is whole by itself.
+
+    Raises:
+        ValueError: A change of several commands could not be whole there: it must be a script.
+    """
+    operation = " and ".join(change.operation for change in changes)
+    commands = tuple(command for change in changes for command in change.commands)
+    together = len({slot(change.key) for change in changes}) == 1 or not (
+        yield AskCluster(operation)
+    )
+    if not together:
+        for change in changes:
+            if len(change.commands) > 1 and not change.read_only:
+                raise ValueError(f"{change.operation!r} beside another slot must be one script")
+    replies: list[Reply] = yield Request(
+        operation,
+        commands,
+        atomic=together and len(commands) > 1,
+        read_only=all(change.read_only for change in changes),
+    )
+    results: list[Any] = []
+    start = 0
+    for change in changes:
+        end = start + len(change.commands)
+        results.append(change.read(replies[start:end]))
+        start = end
+    return results
+
+
+# Runners
 
 
 def run(plan: Plan[T], execute: Callable[[Step], Reply]) -> T:

@@ -144,7 +144,7 @@ def test_messages_that_cannot_be_stored_leave_nothing_behind(make_store: Any, me
 
 
 def test_the_error_names_the_place() -> None:
-    from valkey_memory._wire import to_json
+    from valkey_memory._messages.elements import to_json
 
     with pytest.raises(MessageEncodeError, match=r"message\['a'\]\[1\]\['b'\] is builtins.object"):
         to_json({"a": [0, {"b": object()}]})
@@ -299,7 +299,7 @@ def test_plain_elements_of_the_cookbook_are_read(
 def test_what_is_written_is_plain_json(make_store: Any, connection: Any, prefix: str) -> None:
     import json
 
-    from valkey_memory._conversation import read
+    from valkey_memory._conversations.plans import read
 
     make_store().append("s", said("Привет")[0])
     (element,) = connection.run(read(f"{prefix}s", 0, -1, ttl_ms=None))

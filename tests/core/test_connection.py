@@ -33,10 +33,9 @@ from valkey_memory import (
     ValkeyConnection,
     ValkeyMemoryError,
 )
-from valkey_memory._connection import shared_connection
-from valkey_memory._embedded import _free_port
-from valkey_memory._glide import ClientFactory, check_wheels, load
-from valkey_memory._settings import parse
+from valkey_memory._server.clients import ClientFactory, check_wheels, load
+from valkey_memory._server.embedded import _free_port
+from valkey_memory._server.settings import parse
 
 from ..servers import admin
 from .test_message_lists import said
@@ -138,7 +137,7 @@ def test_a_server_that_comes_back_is_used_again(
         first.close()
         with pytest.raises(ValkeyMemoryError):
             count(store)
-        monkeypatch.setattr("valkey_memory._embedded._free_port", lambda: port)
+        monkeypatch.setattr("valkey_memory._server.embedded._free_port", lambda: port)
         with EmbeddedValkey(tmp_path):
             assert eventually(lambda: count(store)) == 1
 
@@ -442,7 +441,7 @@ def test_stores_of_one_url_share_a_connection(url: str) -> None:
     first, second = MessageStore(url=url), MessageStore(url=url)
     assert first.connection is second.connection
     assert MessageStore(url=f"{url}/1").connection is not first.connection
-    shared_connection(f"{url}/2").close()
+    ValkeyConnection.shared(f"{url}/2").close()
     assert MessageStore(url=f"{url}/2").count("s") == 0
 
 

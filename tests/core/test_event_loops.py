@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from valkey_memory import EmbeddedValkey, EventLoopError, MessageStore, ValkeyConnection
-from valkey_memory._glide import load
+from valkey_memory._server.clients import load
 
 from ..servers import admin
 from .test_message_lists import said

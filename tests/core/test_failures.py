@@ -134,7 +134,7 @@ def test_a_server_killed_mid_call(
         with pytest.raises(ValkeyMemoryError):
             store.messages("s")
         server.close()
-        monkeypatch.setattr("valkey_memory._embedded._free_port", lambda: port)
+        monkeypatch.setattr("valkey_memory._server.embedded._free_port", lambda: port)
         with EmbeddedValkey(tmp_path):
             assert eventually(lambda: store.count("s")) >= 50
             writer.check(texts(store.messages("s")))  # type: ignore[arg-type]

@@ -346,7 +346,7 @@ def test_reading_by_a_store_without_a_ttl_keeps_the_one_that_is_there(make_store
 def test_archived_messages_expire_with_the_conversation(
     make_store: Any, connection: ValkeyConnection, prefix: str
 ) -> None:
-    from valkey_memory._conversation import ttl_left
+    from valkey_memory._conversations.plans import ttl_left
     from valkey_memory._keys import sidecar
 
     archived = sidecar(f"{prefix}s", "archived")

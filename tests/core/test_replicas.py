@@ -19,8 +19,8 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
-from valkey_memory._glide import ClientFactory, load
-from valkey_memory._settings import READ_FROM, parse
+from valkey_memory._server.clients import ClientFactory, load
+from valkey_memory._server.settings import READ_FROM, parse
 
 from ..conftest import Face
 from ..servers import SLOTS, admin, command_counts, replicated, replicated_cluster, told

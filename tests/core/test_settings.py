@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory._settings import Settings, mask, parse, resolve_url
+from valkey_memory._server.settings import Settings, mask, parse, resolve_url
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from valkey_memory import MessageEncodeError
-from valkey_memory._wire import dumps, load_element, load_elements, loads
+from valkey_memory._messages.elements import dumps, load_element, load_elements, loads
 
 scalars = (
     st.none()

@@ -6,8 +6,8 @@ from typing import Any
 
 from langchain_valkey_glide._codec import LangChainCodec
 from llama_index_valkey_glide._codec import LlamaIndexCodec
-from valkey_memory._messages import Codec, PlainCodec
-from valkey_memory._wire import dump_element, load_element
+from valkey_memory._messages.codecs import Codec, PlainCodec
+from valkey_memory._messages.elements import dump_element, load_element
 
 LANGCHAIN, LLAMA, PLAIN = LangChainCodec(), LlamaIndexCodec(), PlainCodec()
 

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from valkey_memory import DocumentError
-from valkey_memory._embedding import aembed_documents, embed_documents, known_dimension
+from valkey_memory._models.embedding import aembed_documents, embed_documents, known_dimension
 
 from .words import Words, bag_of_words
 

@@ -13,7 +13,7 @@ from langchain_aws import BedrockEmbeddings
 
 from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import DocumentError
-from valkey_memory._embedding import known_dimension
+from valkey_memory._models.embedding import known_dimension
 
 from ..langchain_vectors.backends import Backend
 from .bedrock import COHERE, TITAN_1, TITAN_2, Endpoint, embed

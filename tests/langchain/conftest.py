@@ -8,7 +8,7 @@ import pytest
 
 from langchain_valkey_glide import ValkeyChatMessageHistory
 from valkey_memory import ValkeyConnection
-from valkey_memory._glide import load
+from valkey_memory._server.clients import load
 
 from ..servers import admin
 from .histories import HistoryFace

@@ -44,7 +44,7 @@ from langchain_core.messages.base import BaseMessageChunk
 from langchain_valkey_glide import ValkeyChatMessageHistory
 from langchain_valkey_glide._codec import LangChainCodec
 from valkey_memory import CorruptMessageError, MessageEncodeError, ValkeyConnection
-from valkey_memory._wire import Element, dump_element, load_element
+from valkey_memory._messages.elements import Element, dump_element, load_element
 
 from .content import ALL_BLOCKS
 from .strategies import MESSAGES, any_message, assert_same, values

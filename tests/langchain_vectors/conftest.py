@@ -8,7 +8,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from valkey_memory import ValkeyConnection
-from valkey_memory._filters import FieldType
+from valkey_memory._filters.expressions import FieldType
 
 from ..conftest import Face
 from ..embeddings.words import Words

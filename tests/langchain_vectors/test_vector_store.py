@@ -14,12 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.load import dumps
 
 from langchain_valkey_glide import ValkeyVectorStore, _vector_store
-from valkey_memory import (
-    DocumentError,
-    FilterError,
-    InvalidArgumentError,
-    ValkeyMemoryError,
-)
+from valkey_memory import DocumentError, FilterError, InvalidArgumentError, ValkeyMemoryError
 
 from ..embeddings.words import Words, bag_of_words
 from ..vectors.search_server import send

@@ -39,7 +39,7 @@ from valkey_memory import (
     MessageStore,
     ValkeyConnection,
 )
-from valkey_memory._glide import load
+from valkey_memory._server.clients import load
 
 from ..servers import admin, command_counts
 from .behind import command, elements

@@ -30,7 +30,7 @@ from pydantic import AnyUrl, BaseModel
 
 from llama_index_valkey_glide._codec import LlamaIndexCodec
 from valkey_memory import MessageEncodeError
-from valkey_memory._wire import dump_element, load_element
+from valkey_memory._messages.elements import dump_element, load_element
 
 from .messages import ARGUMENT_TEXTS, PNG, calling, chat_messages, typed
 

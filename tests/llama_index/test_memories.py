@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore
 from valkey_memory import EventLoopError, MessageStore, ValkeyConnection
-from valkey_memory._glide import load
+from valkey_memory._server.clients import load
 
 from .behind import bare
 from .messages import calling, said, texts_of

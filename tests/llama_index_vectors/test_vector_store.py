@@ -42,9 +42,7 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
-from valkey_memory import (
-    Document as StoredDocument,
-)
+from valkey_memory import Document as StoredDocument
 
 from .conftest import MakeStore, Side, send
 from .nodes import ids, node

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from valkey_memory import ValkeyConnection
-from valkey_memory._vector_index import VectorIndex
+from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
 from .plugin import PROPERTY

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from valkey_memory._documents import Document
+from valkey_memory._vectors.documents import Document
 
 QUERY = [1.0, 0.5, -0.25, 0.0]
 

@@ -22,9 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from valkey_memory import ValkeyConnection, ValkeyMemoryError, _errors
-from valkey_memory._glide import ClientFactory
-from valkey_memory._plans import AskCluster, Command, Pause, Reply, Request, Scan, ScanPage, Step
-from valkey_memory._settings import Settings
+from valkey_memory._plans import (
+    AskCluster,
+    Command,
+    Reply,
+    Request,
+    Scan,
+    ScanPage,
+    Step,
+    Work,
+)
+from valkey_memory._server.clients import ClientFactory
+from valkey_memory._server.settings import Settings
 
 RECORDINGS = Path(__file__).parent / "recordings"
 ADDRESS = "the-search-server"
@@ -96,6 +105,7 @@ def _in_order(command: Command) -> Command:
 
 def describe(step: Step) -> dict[str, Any]:
     """A step as JSON, without its reply."""
+    assert not isinstance(step, Work)  # it says nothing to the server
     described: dict[str, Any] = {"step": type(step).__name__, "operation": step.operation}
     if isinstance(step, Request):
         # GLIDE sends a string and its UTF-8 bytes alike.
@@ -106,8 +116,6 @@ def describe(step: Step) -> dict[str, Any]:
         described |= {"atomic": step.atomic, "errors_as_replies": step.errors_as_replies}
     elif isinstance(step, Scan):
         described |= {"pattern": step.pattern, "type": step.type, "cursor": encode(step.cursor)}
-    elif isinstance(step, Pause):
-        described["seconds"] = step.seconds
     else:
         assert isinstance(step, AskCluster)
     return described
@@ -225,6 +233,8 @@ class RecordingConnection(_TapedConnection):
         self.tape.add(described, json.loads(text.replace(self._real.address, ADDRESS)))
 
     def _execute(self, step: Step) -> Reply:
+        if isinstance(step, Work):
+            return step.serve()
         described = self._before(step)
         try:
             reply = self._real._execute(step)
@@ -235,6 +245,8 @@ class RecordingConnection(_TapedConnection):
         return reply
 
     async def _aexecute(self, step: Step) -> Reply:
+        if isinstance(step, Work):
+            return await step.aserve()
         described = self._before(step)
         try:
             reply = await self._real._aexecute(step)
@@ -249,10 +261,14 @@ class ReplayConnection(_TapedConnection):
     """Answers every step from the tape; there is no server."""
 
     def _execute(self, step: Step) -> Reply:
+        if isinstance(step, Work):
+            return step.serve()
         reply = decode(self.tape.follow(describe(step)))
         if isinstance(reply, ValkeyMemoryError):
             raise reply
         return reply
 
     async def _aexecute(self, step: Step) -> Reply:
+        if isinstance(step, Work):
+            return await step.aserve()
         return self._execute(step)

@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from valkey_memory import (
-    ConfigurationError,
-    FilterError,
-    InvalidArgumentError,
-    ValkeyConnection,
-)
-from valkey_memory._documents import MAX_DOCUMENT_BYTES, Document
+from valkey_memory import ConfigurationError, FilterError, InvalidArgumentError, ValkeyConnection
 from valkey_memory._errors import DocumentError
-from valkey_memory._filters import Numeric, Tag, Text
-from valkey_memory._vector_index import VectorIndex
+from valkey_memory._filters.expressions import Numeric, Tag, Text
+from valkey_memory._vectors.documents import MAX_DOCUMENT_BYTES, Document
+from valkey_memory._vectors.index import VectorIndex
 
 from .conftest import INDEX
 from .documents import QUERY, doc

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
-from valkey_memory import _index as plans
-from valkey_memory._documents import Document
 from valkey_memory._errors import BulkWriteError, ConnectionFailedError, OperationTimeoutError
-from valkey_memory._vector_index import VectorIndex
+from valkey_memory._vectors import server as plans
+from valkey_memory._vectors.documents import Document
+from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
 from ..servers import admin

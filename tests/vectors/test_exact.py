@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from valkey_memory import EmbeddedValkey, ValkeyConnection, _exact
-from valkey_memory._documents import Document
+from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import ExactSearchLimitError
-from valkey_memory._index import changes_key
 from valkey_memory._plans import Request, Scan, Step
-from valkey_memory._vector_index import VectorIndex
+from valkey_memory._vectors import exact as _exact
+from valkey_memory._vectors.documents import Document
+from valkey_memory._vectors.index import VectorIndex
+from valkey_memory._vectors.server import changes_key
 
 from ..servers import admin, command_counts
 from .conftest import FIELDS, INDEX, WORKER, RealServer
@@ -144,15 +145,15 @@ def test_expired_documents_drop_out_without_a_round_trip_more(
     make(ttl=3_600).upsert([doc(2), doc(3)])
     assert len(reader.search(QUERY)) == 3
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_590_000)
+    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_590_000)
     assert len(reader.search(QUERY)) == 3
-    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ids(reader.page()) == ["d1"]
     assert reader.count() == 1
 
 
 def _exact_now() -> int:
-    from valkey_memory._index_plans import _now_ms
+    from valkey_memory._vectors.plans import _now_ms
 
     return _now_ms()
 
@@ -161,7 +162,7 @@ def test_another_clock_than_the_servers(
     make: Callable[..., VectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 86_400_000)
+    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 86_400_000)
     make(ttl=3_600).upsert([doc(1)])
     assert ids(make().search(QUERY)) == ["d1"]
 
@@ -174,7 +175,7 @@ def test_a_touched_document_lives_on(
     assert len(reader.search(QUERY)) == len(toucher.search(QUERY)) == 1
     reader.search(QUERY)
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._index_plans._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ["d1"]
 
 
@@ -299,7 +300,7 @@ def test_more_changes_than_one_read_takes(
 def test_the_stream_is_kept_short(
     counting: CountingConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("valkey_memory._index._CHANGES_KEPT", 10)
+    monkeypatch.setattr("valkey_memory._vectors.server._CHANGES_KEPT", 10)
     index = exact(counting)
     for number in range(300):
         index.upsert([doc(number % 3)])

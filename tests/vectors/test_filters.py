@@ -21,18 +21,18 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
-from valkey_memory._documents import view
-from valkey_memory._filter_dicts import to_filter
-from valkey_memory._filter_eval import Indexed, matches
-from valkey_memory._filter_query import (
+from valkey_memory._filters.dicts import to_filter
+from valkey_memory._filters.evaluation import Indexed, matches
+from valkey_memory._filters.expressions import words
+from valkey_memory._filters.query import (
     MAX_QUERY_BYTES,
     MAX_QUERY_TERMS,
     compile_filter,
     encode_tag,
     encode_word,
 )
-from valkey_memory._filters import words
-from valkey_memory._schema import IndexSchema
+from valkey_memory._vectors.documents import view
+from valkey_memory._vectors.schema import IndexSchema
 
 from .conditions import FIELDS, POOL, TAGS, TEXTS, Condition, conditions, document_lists, words_of
 from .conftest import WORKER, RealServer

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
-from valkey_memory import _index as plans
 from valkey_memory._errors import CommandError, IndexMismatchError, SearchUnavailableError
 from valkey_memory._plans import Plan
-from valkey_memory._schema import IndexSchema
-from valkey_memory._vector_index import VectorIndex
+from valkey_memory._vectors import server as plans
+from valkey_memory._vectors.index import VectorIndex
+from valkey_memory._vectors.schema import IndexSchema
 
 from ..conftest import Face
 from ..servers import search_cluster

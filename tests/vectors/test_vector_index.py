@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from valkey_memory import FilterError, InvalidArgumentError, ValkeyConnection
-from valkey_memory import _index as plans
-from valkey_memory._documents import Document
 from valkey_memory._errors import DocumentError
-from valkey_memory._filters import Numeric, Tag, Text
+from valkey_memory._filters.expressions import Numeric, Tag, Text
+from valkey_memory._vectors import server as plans
+from valkey_memory._vectors.documents import Document
 
 from .conftest import INDEX, OTHER_INDEX
 from .documents import QUERY, diverse, doc, ids, score, vector

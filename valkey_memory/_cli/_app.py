@@ -14,9 +14,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from .._connection import ValkeyConnection
 from .._errors import ConfigurationError, FilterError, InvalidArgumentError, ValkeyMemoryError
 from .._keys import check_prefix
+from .._server.connection import ValkeyConnection
 from . import _output
 
 FAILED, USAGE = 1, 2

@@ -13,6 +13,7 @@ from .._errors import (
     AuthenticationError,
     ConfigurationError,
     OperationTimeoutError,
+    PermissionDeniedError,
     ValkeyMemoryError,
 )
 from ._indexes import Found
@@ -153,7 +154,7 @@ def check_connection(facts: Facts) -> Iterator[Finding]:
             "Give the right ones: valkey://user:password@host, special characters "
             "percent-encoded. The default user has no name: valkey://:password@host."
         )
-    elif "no permission" in text.lower() or "noperm" in text.lower():
+    elif isinstance(failure, PermissionDeniedError):
         what = f"{facts.address} refuses what this user needs"
         fix = "Give it the permission: ACL SETUSER name +info. GLIDE sends INFO when it connects."
     elif isinstance(failure, ConfigurationError):

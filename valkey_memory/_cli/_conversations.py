@@ -13,12 +13,12 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from .. import _conversation
-from .._connection import ValkeyConnection
-from .._content import REASONING, block_type, split_data_url, standard_block
-from .._messages import read_tool_call
+from .._conversations import plans as _conversation
+from .._conversations.store import MessageStore
+from .._messages.codecs import read_tool_call
+from .._messages.content import REASONING, block_type, split_data_url, standard_block
 from .._plans import Plan, atomic
-from .._store import MessageStore
+from .._server.connection import ValkeyConnection
 from . import _output
 from ._app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
 from ._keyspace import describe, keys_of, walk

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .. import _keys
-from .._conversation import read
-from .._embedded import EmbeddedValkey
-from .._store import MessageStore
+from .._conversations.plans import read
+from .._conversations.store import MessageStore
+from .._server.embedded import EmbeddedValkey
 from . import _output
 from ._app import Json, connected
 from ._conversations import _Printer

@@ -13,12 +13,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .._connection import ValkeyConnection
-from .._errors import CommandError, ConfigurationError, ValkeyMemoryError
-from .._glide import _WHEELS
-from .._index import _unknown_command
+from .._errors import CommandError, ConfigurationError, UnknownCommandError, ValkeyMemoryError
 from .._keys import check_prefix
 from .._plans import Reply
+from .._server.clients import WHEELS
+from .._server.connection import ValkeyConnection
 from . import _indexes, _output
 from ._app import FAILED, Json, KeyPrefix, Timeout, Url, own_version
 from ._checks import Conversations, Facts, Finding, Level, Node, diagnose
@@ -131,7 +130,7 @@ def _versions() -> dict[str, str]:
 def installed_wheels() -> dict[str, str | None]:
     """GLIDE's wheels with their versions; None for one that is not installed."""
     found: dict[str, str | None] = {}
-    for wheel in _WHEELS:
+    for wheel in WHEELS:
         try:
             found[wheel] = importlib.metadata.version(wheel)
         except importlib.metadata.PackageNotFoundError:
@@ -155,7 +154,7 @@ def gather(
             cluster=cluster,
             nodes=nodes,
             search_commands=_indexes.has_search(search),
-            json_commands=not (isinstance(has_json, CommandError) and _unknown_command(has_json)),
+            json_commands=not isinstance(has_json, UnknownCommandError),
             conversations=_conversations(connection, key_prefix),
             indexes=_all_indexes(connection, search, index),
             index=index,

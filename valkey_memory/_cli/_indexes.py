@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .. import _index, _keys
-from .._connection import ValkeyConnection
-from .._errors import CommandError, ValkeyMemoryError
-from .._filters import FieldType
-from .._index import _unknown_command
+from .. import _keys
+from .._errors import IndexNotFoundError, UnknownCommandError, ValkeyMemoryError
+from .._filters.expressions import FieldType
 from .._plans import Command
-from .._schema import IndexInfo, IndexSchema, parse_info
+from .._server.connection import ValkeyConnection
+from .._vectors import server as _index
+from .._vectors.schema import IndexInfo, IndexSchema, parse_info
 from ._keyspace import answered, ask, scan_pages
 
 _FIELD_PREFIXES: dict[str, FieldType] = {"tags.": "tag", "numbers.": "numeric", "words.": "text"}
@@ -80,15 +80,13 @@ def names(connection: ValkeyConnection) -> list[str] | ValkeyMemoryError:
 
 def has_search(reply: object) -> bool:
     """Whether FT._LIST's reply comes from a server with search commands."""
-    return not (isinstance(reply, CommandError) and _unknown_command(reply))
+    return not isinstance(reply, UnknownCommandError)
 
 
 def on_server(connection: ValkeyConnection, name: str) -> IndexInfo | None:
     """valkey-search's index of that name; None when there is none, or no valkey-search."""
     (reply,) = connection.run(ask(f"look at index {name!r}", ("FT.INFO", name)))
-    if isinstance(reply, CommandError) and (
-        _unknown_command(reply) or "not found" in str(reply).lower()
-    ):
+    if isinstance(reply, (UnknownCommandError, IndexNotFoundError)):
         return None
     return parse_info(answered(reply))
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from typing import Any, Literal, TypeVar
 
-from .. import _conversation, _glide, _keys
-from .._connection import ValkeyConnection
+from .. import _keys
+from .._conversations import plans as _conversation
 from .._errors import ValkeyMemoryError
-from .._plans import Command, Plan, Reply, Request, Scan, ScanPage
+from .._plans import AskPrimaries, Command, Plan, Reply, Request, Scan, ScanPage
+from .._server.connection import ValkeyConnection
 
 T = TypeVar("T")
 _PER_BATCH = 500
@@ -148,21 +149,13 @@ def _described(session_id: str, replies: Sequence[Reply]) -> Conversation | None
 
 
 def ask_every_node(connection: ValkeyConnection, operation: str, *command: str) -> dict[str, Reply]:
-    """The reply of each primary by address; one that failed has an error in place of its reply.
+    """The reply of each primary by address; one that failed has an error in place of its reply."""
 
-    The library's own requests go to one node. This one asks all, in one round trip.
-    """
-    request = Request(operation, (command,), errors_as_replies=True)
-    client = connection._sync_client or connection._open_sync_client(request)
-    if not _glide.is_cluster_client(client):
-        (reply,) = connection.run(ask(operation, command))
-        return {connection.address: reply}
-    glide = _glide.load("glide_sync")
+    def plan() -> Plan[dict[str, Reply]]:
+        replies: dict[str, Reply] = yield AskPrimaries(operation, command)
+        return replies
+
     try:
-        replies: Any = client.custom_command(list(command), glide.AllPrimaries())  # type: ignore[call-arg]
-    except glide.GlideError as error:
-        return {connection.address: connection._factory.error(error, operation)}
-    if not isinstance(replies, dict):
-        return {connection.address: replies}
-    by_node: dict[bytes, Reply] = replies
-    return {address.decode(): reply for address, reply in by_node.items()}
+        return connection.run(plan())
+    except ValkeyMemoryError as error:
+        return {connection.address: error}

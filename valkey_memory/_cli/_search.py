@@ -9,10 +9,10 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from .._connection import ValkeyConnection
 from .._errors import ConfigurationError
-from .._vector_index import VectorIndex
-from .._vectors import Metric
+from .._server.connection import ValkeyConnection
+from .._vectors.index import VectorIndex
+from .._vectors.vector import Metric
 from . import _indexes, _output
 from ._app import CliError, Json, Timeout, Url, connected
 from ._models import Embedding, embed_query

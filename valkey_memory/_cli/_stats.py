@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .._connection import ValkeyConnection
 from .._errors import ValkeyMemoryError
+from .._server.connection import ValkeyConnection
 from . import _indexes, _output
 from ._app import Json, KeyPrefix, Timeout, Url, connected
 from ._indexes import Found

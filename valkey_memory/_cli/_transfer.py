@@ -29,10 +29,10 @@ import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from .._connection import ValkeyConnection
 from .._errors import ConfigurationError, ValkeyMemoryError
 from .._keys import list_key
 from .._plans import Command
+from .._server.connection import ValkeyConnection
 from . import _output
 from ._app import FAILED, CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected, fail
 from ._keyspace import Conversation, answered, ask, describe, keys_of, pieces, walk

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ._connection import ValkeyConnection, choose_connection
-from ._documents import Document, Hit
-from ._filters import FieldType
-from ._index import Progress
-from ._index_plans import DEFAULT_EXACT_LIMIT, AnyFilter, IndexPlans, Mode, Search
-from ._plans import Plan
-from ._schema import Algorithm, IndexInfo, IndexSchema, Storage
-from ._store import TTL
-from ._vectors import Metric
+from .._arguments import TTL
+from .._filters.expressions import FieldType
+from .._plans import Plan
+from .._server.connection import ValkeyConnection, choose_connection
+from .documents import Document, Hit
+from .plans import DEFAULT_EXACT_LIMIT, AnyFilter, IndexPlans, Mode, Search
+from .schema import Algorithm, IndexInfo, IndexSchema, Storage
+from .server import Progress
+from .vector import Metric
 
 T = TypeVar("T")
 

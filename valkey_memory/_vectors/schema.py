@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ._errors import ConfigurationError, IndexMismatchError
-from ._filter_query import HAS, SEPARATOR
-from ._filters import FieldType
-from ._plans import Command
-from ._vectors import METRICS, Metric
+from .._errors import ConfigurationError, IndexMismatchError
+from .._filters.expressions import FieldType
+from .._filters.query import HAS, SEPARATOR
+from .._plans import Command
+from .vector import METRICS, Metric
 
 Storage: TypeAlias = Literal["json", "hash"]
 Algorithm: TypeAlias = Literal["hnsw", "flat"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from ._errors import ConfigurationError, EmbeddedServerError
+from .._errors import ConfigurationError, EmbeddedServerError
 
 HOST = "127.0.0.1"
 _LOCK_FILE = "valkey-memory.lock"

@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from ._glide import AsyncClient
+    from .clients import AsyncClient
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class _Reader:
 
     @staticmethod
     async def _attach() -> AsyncClient:
-        from ._glide import load
+        from .clients import load
 
         glide = load("glide")
         configuration = glide.GlideClientConfiguration([glide.NodeAddress()], lazy_connect=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,20 @@ from typing import Any, TypeVar
 
 import orjson
 
-from ._documents import (
+from .._errors import (
+    BulkWriteError,
+    CommandError,
+    IndexExistsError,
+    IndexNotFoundError,
+    SearchUnavailableError,
+    UnknownCommandError,
+    ValkeyMemoryError,
+)
+from .._filters.expressions import Exists, Filter
+from .._filters.query import compile_filter
+from .._keys import sidecar, slot
+from .._plans import AskCluster, Command, Pause, Plan, Request, atomic
+from .documents import (
     Document,
     Hit,
     Prepared,
@@ -21,18 +33,8 @@ from ._documents import (
     read_command,
     returned,
 )
-from ._errors import (
-    BulkWriteError,
-    CommandError,
-    SearchUnavailableError,
-    ValkeyMemoryError,
-)
-from ._filter_query import compile_filter
-from ._filters import Exists, Filter
-from ._keys import sidecar
-from ._plans import AskCluster, Command, Pause, Plan, Request, atomic
-from ._schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
-from ._vectors import similarity
+from .schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
+from .vector import similarity
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -43,7 +45,6 @@ _BATCH_DOCUMENTS = 200
 _READ_DOCUMENTS = 500
 _PAGE = 1_000
 _CHANGES_KEPT = 10_000
-_SLOTS = 16_384
 _RESULTS_LOOKED_AT = 100_000
 """So many valkey-search looks at without a vector, ``search.max-nonvector-search-results-fetched``,
 and takes for all there are: no error, a wrong count, and an order of these alone."""
@@ -66,29 +67,20 @@ def probe(schema: IndexSchema) -> Plan[IndexInfo | None]:
     for command in commands:
         operation = f"look at index {schema.name!r}"
         (reply,) = yield Request(operation, (command,), errors_as_replies=True)
-        if isinstance(reply, CommandError) and _unknown_command(reply):
+        if isinstance(reply, UnknownCommandError):
             module = "valkey-search" if command[0] == "FT.INFO" else "valkey-json"
             way_out = 'use search="exact"' if module == "valkey-search" else 'use storage="hash"'
             raise SearchUnavailableError(
                 f"the server has no {command[0]}: load {module} (the container image "
                 f"valkey/valkey-bundle and managed services have it), or {way_out}"
             ) from reply
-        if isinstance(reply, CommandError) and is_missing(reply):
+        if isinstance(reply, IndexNotFoundError):
             found = None
         elif isinstance(reply, ValkeyMemoryError):
             raise reply
         elif command[0] == "FT.INFO":
             found = parse_info(reply)
     return found
-
-
-def _unknown_command(error: CommandError) -> bool:
-    return "unknown command" in str(error).lower()
-
-
-def is_missing(error: ValkeyMemoryError) -> bool:
-    """Whether the server says that there is no such index."""
-    return "not found" in str(error).lower()
 
 
 def info(schema: IndexSchema) -> Plan[IndexInfo]:
@@ -111,7 +103,7 @@ def ensure(schema: IndexSchema) -> Plan[IndexInfo]:
         (reply,) = yield Request(
             f"create index {schema.name!r}", (schema.create_command(),), errors_as_replies=True
         )
-        if isinstance(reply, ValkeyMemoryError) and "already exists" not in str(reply).lower():
+        if isinstance(reply, ValkeyMemoryError) and not isinstance(reply, IndexExistsError):
             raise reply
         found = yield from info(schema)
     check_fits(found, schema)
@@ -124,7 +116,7 @@ def wait_until_ready(schema: IndexSchema, polls: int, pause: float) -> Plan[Inde
     for _ in range(polls):
         if found.ready:
             break
-        yield Pause(f"wait for index {schema.name!r}", pause)
+        yield Pause(pause)
         found = yield from info(schema)
     return found
 
@@ -145,25 +137,14 @@ def drop(schema: IndexSchema, found: IndexInfo | None, delete_documents: bool) -
     (reply,) = yield Request(
         f"drop index {schema.name!r}", (("FT.DROPINDEX", schema.name),), errors_as_replies=True
     )
+    if isinstance(reply, IndexNotFoundError):
+        return False
     if isinstance(reply, ValkeyMemoryError):
-        if is_missing(reply):
-            return False
         raise reply
     return True
 
 
 # Writing
-
-
-def slot(key: str) -> int:
-    """A key's cluster slot: CRC16 (XMODEM) of its hash tag, or of all of it, modulo 16,384.
-
-    Source: the Valkey cluster specification, "Key distribution model".
-    """
-    start = key.find("{")
-    end = key.find("}", start + 1)
-    hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
-    return binascii.crc_hqx(hashed.encode(), 0) % _SLOTS
 
 
 def batches(

@@ -13,22 +13,23 @@ from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from . import _exact, _index
-from ._documents import Document, Hit, document_key, prepare
-from ._errors import (
-    CommandError,
+from .._arguments import TTL, check_count, ttl_to_milliseconds
+from .._errors import (
     ConfigurationError,
     DocumentError,
     FilterError,
+    IndexNotFoundError,
     InvalidArgumentError,
     SearchUnavailableError,
 )
-from ._filter_dicts import to_filter
-from ._filters import Filter
-from ._plans import Plan
-from ._schema import IndexInfo, IndexSchema
-from ._store import TTL, check_count, ttl_to_milliseconds
-from ._vectors import from_bytes, max_marginal_relevance, numpy, pack_vector
+from .._filters.dicts import to_filter
+from .._filters.expressions import Filter
+from .._plans import Plan
+from . import exact as _exact
+from . import server as _index
+from .documents import Document, Hit, document_key, prepare
+from .schema import IndexInfo, IndexSchema
+from .vector import from_bytes, max_marginal_relevance, numpy, pack_vector
 
 T = TypeVar("T")
 Search: TypeAlias = Literal["auto", "server", "exact"]
@@ -103,11 +104,9 @@ class IndexPlans:
         """Run a plan that needs the server's index, and forget the index if somebody dropped it."""
         try:
             return (yield from plan)
-        except CommandError as error:
-            if not _index.is_missing(error):
-                raise
+        except IndexNotFoundError as error:
             self.mode = None
-            raise CommandError(
+            raise IndexNotFoundError(
                 f"{error} It was dropped after this object first used it. The next call makes it "
                 "anew, over the documents that are there; wait_until_ready() waits until all of "
                 "them can be found."

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ._errors import DocumentError, FilterError
-from ._filter_eval import Indexed, indexed
-from ._filter_query import index_tags, index_words
-from ._plans import Command
-from ._schema import CONTENT, IndexSchema, identifier
-from ._vectors import from_bytes, from_text, pack_vector, to_text
+from .._errors import DocumentError, FilterError
+from .._filters.evaluation import Indexed, indexed
+from .._filters.query import index_tags, index_words
+from .._plans import Command
+from .schema import CONTENT, IndexSchema, identifier
+from .vector import from_bytes, from_text, pack_vector, to_text
 
 MAX_DOCUMENT_BYTES = 5_000_000
 """A document is refused above this: valkey-search leaves what is above 5 MiB out of its results,

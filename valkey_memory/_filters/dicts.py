@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ._errors import FilterError
-from ._filters import (
-    And,
-    Exists,
-    FieldType,
-    Filter,
-    Numeric,
-    Or,
-    Tag,
-    Text,
-    check,
-    undeclared,
-)
+from .._errors import FilterError
+from .expressions import And, Exists, FieldType, Filter, Numeric, Or, Tag, Text, check, undeclared
 
 _Build: TypeAlias = Callable[[str, Any], Filter]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._errors import FilterError
-from ._filters import (
+from .._errors import FilterError
+from .expressions import (
     And,
     Exists,
     FieldType,

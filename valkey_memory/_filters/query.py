@@ -11,19 +11,9 @@ import hashlib
 import math
 import re
 
-from ._errors import FilterError
-from ._filter_eval import Indexed
-from ._filters import (
-    And,
-    Exists,
-    Filter,
-    Not,
-    NumberIn,
-    Or,
-    TagIn,
-    TagValue,
-    TextHas,
-)
+from .._errors import FilterError
+from .evaluation import Indexed
+from .expressions import And, Exists, Filter, Not, NumberIn, Or, TagIn, TagValue, TextHas
 
 HAS = "_has"
 ANY = "_any"

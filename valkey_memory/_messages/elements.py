@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from ._errors import MessageEncodeError
+from .._errors import MessageEncodeError
 
 Element = dict[str, Any]
 """A decoded element: ``role``, ``content`` and what design calls the neutral part, plus ``lc`` or

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ._errors import FilterError
+from .._errors import FilterError
 
 TagValue: TypeAlias = str | bool | int
 FieldType: TypeAlias = Literal["tag", "numeric", "text"]

@@ -11,10 +11,11 @@ put an expiry on somebody else's key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 from typing import Any
 
-from . import _keys
-from ._plans import Command, Plan, Request, Scan, ScanPage, atomic
+from .. import _keys
+from .._plans import Command, Plan, Request, Scan, ScanPage, atomic
 
 # The list and its sidecars share one expiry. "" removes it. Returns 1 if the conversation exists.
 _TOUCH = """
@@ -166,8 +167,9 @@ def replace(
 
 def read(key: str, start: int, stop: int, *, ttl_ms: int | None) -> Plan[list[bytes]]:
     """The elements ``start`` to ``stop``, both inclusive as in LRANGE; restart the TTL if given."""
-    replies = yield atomic(
-        f"read {key!r}", ("LRANGE", key, str(start), str(stop)), *_touch(key, ttl_ms)
+    replies = yield replace_fields(
+        atomic(f"read {key!r}", ("LRANGE", key, str(start), str(stop)), *_touch(key, ttl_ms)),
+        read_only=ttl_ms is None,
     )
     elements: list[bytes] = replies[0]
     return elements
@@ -178,13 +180,15 @@ def read_archived(key: str, *, and_active: bool) -> Plan[tuple[list[bytes], list
     commands: list[Command] = [("LRANGE", _keys.sidecar(key, _keys.ARCHIVED), "0", "-1")]
     if and_active:
         commands.append(("LRANGE", key, "0", "-1"))
-    replies = yield atomic(f"read archived messages of {key!r}", *commands)
+    replies = yield replace_fields(
+        atomic(f"read archived messages of {key!r}", *commands), read_only=True
+    )
     return replies[0], replies[1] if and_active else []
 
 
 def count(key: str) -> Plan[int]:
     """How many elements are active."""
-    replies = yield atomic(f"count {key!r}", ("LLEN", key))
+    replies = yield Request(f"count {key!r}", (("LLEN", key),), read_only=True)
     length: int = replies[0]
     return length
 

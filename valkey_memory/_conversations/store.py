@@ -5,55 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from . import _conversation, _keys
-from ._connection import ValkeyConnection, choose_connection
-from ._errors import CorruptMessageError, InvalidArgumentError
-from ._messages import Codec, PlainCodec
-from ._plans import Plan
-from ._wire import dump_element, load_element, load_elements
+from .. import _keys
+from .._arguments import TTL, check_count, check_index, ttl_to_milliseconds
+from .._errors import CorruptMessageError, InvalidArgumentError
+from .._messages.codecs import Codec, PlainCodec
+from .._messages.elements import dump_element, load_element, load_elements
+from .._plans import Plan
+from .._server.connection import ValkeyConnection, choose_connection
+from . import plans as _conversation
 
 M = TypeVar("M")
 T = TypeVar("T")
-TTL: TypeAlias = int | float | timedelta
 OnCorrupt: TypeAlias = Literal["raise", "skip"]
 
 _log = logging.getLogger("valkey_memory")
-
-
-def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
-    """A TTL as PEXPIRE takes it.
-
-    Raises:
-        InvalidArgumentError: Not a number of seconds or a timedelta, or not more than 0.
-    """
-    if ttl is None:
-        return None
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not {ttl!r}")
-    if not 0.001 <= seconds < 2**53 / 1000:
-        raise InvalidArgumentError(
-            f"{name} must be more than 0 seconds, not {ttl!r}; for no expiry pass None"
-        )
-    return round(seconds * 1000)
-
-
-def check_count(value: int | None, name: str, *, minimum: int = 1) -> None:
-    """Raise InvalidArgumentError unless ``value`` is None or an int of at least ``minimum``."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise InvalidArgumentError(
-            f"{name} must be an integer of at least {minimum}, not {value!r}"
-        )
-
-
-def _check_index(index: int) -> None:
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise InvalidArgumentError(f"index must be an integer, not {index!r}")
 
 
 class ConversationStore(Generic[M]):
@@ -338,7 +305,7 @@ class ConversationStore(Generic[M]):
         )
 
     def _insert(self, session_id: str, index: int, message: M) -> Plan[None]:
-        _check_index(index)
+        check_index(index)
         return _conversation.insert(
             self._key(session_id),
             index,
@@ -371,7 +338,7 @@ class ConversationStore(Generic[M]):
         return older + self._decode(key, active)
 
     def _delete_at(self, session_id: str, index: int) -> Plan[M | None]:
-        _check_index(index)
+        check_index(index)
         key = self._key(session_id)
         element = yield from _conversation.delete_at(key, index, ttl_ms=self._ttl_ms)
         return self._decode_deleted(key, index, element)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ._errors import ConfigurationError
+from .._errors import ConfigurationError
 
 URL_VARIABLE = "VALKEY_URL"
 DEFAULT_URL = "valkey://localhost:6379"

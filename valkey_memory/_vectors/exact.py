@@ -19,7 +19,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ._documents import (
+from .._errors import ExactSearchLimitError, FilterError
+from .._filters.evaluation import Indexed, matches
+from .._filters.expressions import Filter
+from .._keys import scan_pattern
+from .._plans import Command, Plan, Request, Scan, ScanPage, atomic
+from .documents import (
     Document,
     Hit,
     document_id,
@@ -29,14 +34,9 @@ from ._documents import (
     unreadable,
     view,
 )
-from ._errors import ExactSearchLimitError, FilterError
-from ._filter_eval import Indexed, matches
-from ._filters import Filter
-from ._index import changes_key
-from ._keys import scan_pattern
-from ._plans import Command, Plan, Request, Scan, ScanPage, atomic
-from ._schema import IndexSchema
-from ._vectors import Matrix, Vector, distances, numpy, similarity
+from .schema import IndexSchema
+from .server import changes_key
+from .vector import Matrix, Vector, distances, numpy, similarity
 
 _READ_DOCUMENTS = 500
 _CHANGES = 5_000

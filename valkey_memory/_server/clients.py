@@ -1,4 +1,4 @@
-"""The only module that talks to GLIDE: its two packages, configuration, clients, batches, errors.
+"""GLIDE's two packages, and the clients of one server that they make.
 
 ``glide`` and ``glide_sync`` take 0.2 to 0.3 s each to import, so they are imported on first use.
 Their classes come from two packages with the same names; a function that needs some takes the
@@ -11,15 +11,16 @@ import copy
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._embedded import Lease
-from ._errors import ConfigurationError, ValkeyMemoryError, translate
-from ._plans import Reply, Request, Scan, ScanPage
-from ._settings import Settings
+from .._errors import ConfigurationError, ValkeyMemoryError
+from .._plans import Reply
+from .embedded import Lease
+from .failures import translate
+from .settings import Settings
 
 if TYPE_CHECKING:
     import glide
@@ -36,14 +37,7 @@ if TYPE_CHECKING:
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
 
-_WHEELS = ("valkey-glide", "valkey-glide-sync")
-
-# Seconds granted to a batch on top of request_timeout, per byte: 10 MB/s is slow for a network
-# and fast for a hung one.
-_SECONDS_PER_BYTE = 1 / 10_000_000
-_BULK = 1_000_000
-_SCAN_COUNT = 1000
-_REPLICA_READS = frozenset({"LRANGE", "LLEN"})
+WHEELS = ("valkey-glide", "valkey-glide-sync")
 
 
 def check_wheels() -> None:
@@ -53,10 +47,10 @@ def check_wheels() -> None:
     import fails with an error that does not say so.
     """
     try:
-        versions = [importlib.metadata.version(wheel) for wheel in _WHEELS]
+        versions = [importlib.metadata.version(wheel) for wheel in WHEELS]
     except importlib.metadata.PackageNotFoundError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed: pip install --force-reinstall {' '.join(_WHEELS)}"
+            f"{error.name} is not installed: pip install --force-reinstall {' '.join(WHEELS)}"
         ) from error
     if versions[0] != versions[1]:
         raise ConfigurationError(
@@ -119,21 +113,16 @@ class ClientFactory:
             return (self._configuration.request_timeout or 250) / 1000
         return self._settings.request_timeout
 
-    def replica_read(self, client: object, request: Request) -> list[Any] | None:
-        """The command of a ``request`` that has to go alone, so that a replica may answer it.
-
-        A standalone client sends every batch to the primary, whatever ``read_from`` says.
-        """
-        command = request.commands[0]
-        if command[0] not in _REPLICA_READS or len(request.commands) > 1:
-            return None
-        if not self._reads_replicas or request.errors_as_replies or is_cluster_client(client):
-            return None
-        return list(command)
+    @property
+    def reads_replicas(self) -> bool:
+        """Whether reads may go to replicas."""
+        if self._configuration is not None:
+            return self._configuration.read_from.name != "PRIMARY"
+        return self._settings.read_from != "primary"
 
     def for_primaries(self) -> ClientFactory:
         """This factory, or one of clients that read from primaries where this one's do not."""
-        if not self._reads_replicas or self._settings.embedded:
+        if not self.reads_replicas or self._settings.embedded:
             return self
         factory = copy.copy(self)
         factory._settings = replace(self._settings, read_from="primary")
@@ -141,12 +130,6 @@ class ClientFactory:
             factory._configuration = copy.copy(self._configuration)
             factory._configuration.read_from = type(self._configuration.read_from).PRIMARY
         return factory
-
-    @property
-    def _reads_replicas(self) -> bool:
-        if self._configuration is not None:
-            return self._configuration.read_from.name != "PRIMARY"
-        return self._settings.read_from != "primary"
 
     def create_sync(self, operation: str) -> SyncClient:
         """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
@@ -255,14 +238,14 @@ class ClientFactory:
             "use_tls": settings.tls,
             "credentials": credentials,
             "read_from": glide.ReadFrom[settings.read_from.upper()],
-            "request_timeout": _milliseconds(settings.request_timeout),
+            "request_timeout": milliseconds(settings.request_timeout),
             "client_name": settings.client_name,
             "client_az": settings.client_az,
             "database_id": settings.database,
             "lazy_connect": lazy,
         }
         advanced = {
-            "connection_timeout": _milliseconds(settings.connection_timeout),
+            "connection_timeout": milliseconds(settings.connection_timeout),
             "tls_config": self._tls,
         }
         if self._cluster:
@@ -273,7 +256,7 @@ class ClientFactory:
             )
         if any_node:
             arguments["node_discovery_mode"] = glide.NodeDiscoveryMode.STATIC
-        elif self._reads_replicas:
+        elif self.reads_replicas:
             # A cluster names its replicas; elsewhere GLIDE looks for them only when it is told to.
             arguments["node_discovery_mode"] = glide.NodeDiscoveryMode.DISCOVER_ALL
         # GLIDE retries the first connection too; with its default it does so until the connection
@@ -292,7 +275,7 @@ class ClientFactory:
             self._lease = None
 
 
-def _milliseconds(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
@@ -315,64 +298,3 @@ def _is_cluster(replies: Sequence[Reply] | None) -> bool:
 
 def is_cluster_client(client: object) -> bool:
     return type(client).__name__ == "GlideClusterClient"
-
-
-def batch_arguments(
-    glide: ModuleType, client: object, request: Request, timeout: float
-) -> tuple[Any, bool, Any]:
-    """What ``client.exec`` takes for ``request``: batch, raise_on_error, options.
-
-    A single command goes as a batch of one. It costs the same, and a reply that is an error comes
-    back as a value; GLIDE prints those that it raises to stderr.
-    """
-    cluster = is_cluster_client(client)
-    batch = (glide.ClusterBatch if cluster else glide.Batch)(is_atomic=request.atomic)
-    for command in request.commands:
-        batch.custom_command(list(command))
-    options = None
-    if (allowed := allowed_seconds(request, timeout)) > timeout:
-        options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
-        options = options_class(timeout=_milliseconds(allowed))
-    return batch, False, options
-
-
-def allowed_seconds(request: Request, timeout: float) -> float:
-    """How long ``request`` may take: ``timeout``, and more when it is bulky."""
-    size = request.size()
-    return timeout + size * _SECONDS_PER_BYTE if size > _BULK else timeout
-
-
-def checked(
-    replies: Sequence[Reply] | None,
-    request: Request,
-    translate_error: Callable[[Exception, str], ValkeyMemoryError],
-) -> list[Reply]:
-    """The replies; errors among them become ours, and the first is raised unless asked for."""
-    found = list(replies or ())
-    for position, reply in enumerate(found):
-        if isinstance(reply, Exception):
-            error = translate_error(reply, request.operation)
-            if not request.errors_as_replies:
-                raise error from reply
-            found[position] = error
-    return found
-
-
-def scan_arguments(glide: ModuleType, client: object, scan: Scan) -> dict[str, Any]:
-    """What ``client.scan`` takes for ``scan``."""
-    cursor = scan.cursor
-    if cursor is None:
-        cursor = glide.ClusterScanCursor() if is_cluster_client(client) else b"0"
-    return {
-        "cursor": cursor,
-        "match": scan.pattern,
-        "count": _SCAN_COUNT,
-        "type": glide.ObjectType[scan.type.upper()],
-    }
-
-
-def scan_page(reply: Sequence[Any]) -> ScanPage:
-    """One page from the reply of ``client.scan``."""
-    cursor, keys = reply
-    finished = cursor == b"0" if isinstance(cursor, bytes) else cursor.is_finished()
-    return ScanPage(keys, None if finished else cursor)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
-from ._errors import ConfigurationError, DocumentError
+from .._errors import ConfigurationError, DocumentError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Protocol
 
-from ._errors import DocumentError
+from .._errors import DocumentError
 
 
 class Embeddings(Protocol):

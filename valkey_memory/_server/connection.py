@@ -5,32 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 import weakref
 from dataclasses import replace
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import _glide
-from ._async_clients import AsyncClients
-from ._errors import (
+from .._errors import (
     ConfigurationError,
     ConnectionClosedError,
     EventLoopError,
-    OperationTimeoutError,
 )
-from ._plans import AskCluster, Pause, Plan, Reply, Request, Scan, Step, arun, run
-from ._settings import READ_FROM, Settings, mask, parse, resolve_url
+from .._plans import Plan, Reply, Step, Work, arun, run
+from .clients import ClientFactory
+from .execution import ServerStep, aexecute, execute
+from .loops import AsyncClients
+from .settings import READ_FROM, Settings, mask, parse, resolve_url
 
 if TYPE_CHECKING:
     from glide import BackoffStrategy, IamAuthConfig, ReadFrom, TlsAdvancedConfiguration
 
-    from ._glide import AnyConfiguration, AsyncClient, SyncClient
+    from .clients import AnyConfiguration, AsyncClient, SyncClient
 
 T = TypeVar("T")
-
-# GLIDE's own timeout comes first and names its cause; this one only ends what never returns.
-_HANG_MARGIN_SECONDS = 2.0
 
 
 class ValkeyConnection:
@@ -53,7 +49,7 @@ class ValkeyConnection:
 
     def __init__(
         self,
-        factory: _glide.ClientFactory,
+        factory: ClientFactory,
         *,
         url: str | None = None,
         sync_client: SyncClient | None = None,
@@ -139,9 +135,7 @@ class ValkeyConnection:
         }
         changes = {name: value for name, value in given.items() if value is not None}
         settings = replace(settings, **changes)
-        factory = _glide.ClientFactory(
-            settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy
-        )
+        factory = ClientFactory(settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         reproducible = not changes and not any((tls, iam, reconnect_strategy))
         return cls(factory, url=url if reproducible else None)
 
@@ -154,7 +148,7 @@ class ValkeyConnection:
                 default ``request_timeout`` of 250 ms.
         """
         cluster = type(config).__name__ == "GlideClusterClientConfiguration"
-        return cls(_glide.ClientFactory(Settings(cluster=cluster), configuration=config))
+        return cls(ClientFactory(Settings(cluster=cluster), configuration=config))
 
     @classmethod
     def from_clients(
@@ -173,8 +167,26 @@ class ValkeyConnection:
             raise ConfigurationError("from_clients needs sync_client=, async_client= or both")
         # For the address in errors only; the sync client does not publish its configuration.
         config = getattr(given, "config", None) or getattr(given, "_config", None)
-        factory = _glide.ClientFactory(Settings(), configuration=config)
+        factory = ClientFactory(Settings(), configuration=config)
         return cls(factory, sync_client=sync_client, async_client=async_client)
+
+    @classmethod
+    def shared(cls, url: str | None = None) -> ValkeyConnection:
+        """The process's connection for ``url``, opened on first use and kept until it ends.
+
+        Stores made with ``url=`` use it, because frameworks make a store per request, and a client
+        per request would cost milliseconds and be kept by GLIDE for ever. To close earlier, make a
+        connection with ``from_url`` and pass it as ``connection=``.
+
+        Args:
+            url: As in ``from_url``.
+        """
+        url = resolve_url(url)
+        with _shared_lock:
+            connection = _shared.get(url)
+            if connection is None or connection._closed:
+                connection = _shared[url] = ValkeyConnection.from_url(url)
+            return connection
 
     @property
     def address(self) -> str:
@@ -231,59 +243,18 @@ class ValkeyConnection:
         await asyncio.to_thread(self.close)
 
     def _execute(self, step: Step) -> Reply:
-        if isinstance(step, Pause):
-            return time.sleep(step.seconds)
+        if isinstance(step, Work):
+            return step.serve()
         client = self._sync_client or self._open_sync_client(step)
-        glide = _glide.load("glide_sync")
-        try:
-            if isinstance(step, Request):
-                if command := self._factory.replica_read(client, step):
-                    return [client.custom_command(command)]
-                replies = client.exec(*self._batch(glide, client, step))
-                return _glide.checked(replies, step, self._factory.error)
-            if isinstance(step, Scan):
-                return _glide.scan_page(client.scan(**_glide.scan_arguments(glide, client, step)))
-        except glide.GlideError as error:
-            raise self._factory.error(error, step.operation) from error
-        return _glide.is_cluster_client(client)
+        return execute(client, step, self._factory)
 
     async def _aexecute(self, step: Step) -> Reply:
-        if isinstance(step, Pause):
-            return await asyncio.sleep(step.seconds)
-        if self._closed:
-            raise self._closed_error(step)
-        if self._given:
-            client = self._async_client()
-        else:
-            client = await self._async_clients.get(step.operation)
-        if isinstance(step, AskCluster):
-            return _glide.is_cluster_client(client)
-        glide = _glide.load("glide")
-        timeout = self._factory.request_timeout
-        try:
-            if isinstance(step, Scan):
-                limit = timeout + _HANG_MARGIN_SECONDS
-                async with asyncio.timeout(limit):
-                    reply = await client.scan(**_glide.scan_arguments(glide, client, step))
-                return _glide.scan_page(reply)
-            limit = _glide.allowed_seconds(step, timeout) + _HANG_MARGIN_SECONDS
-            async with asyncio.timeout(limit):
-                if command := self._factory.replica_read(client, step):
-                    return [await client.custom_command(command)]
-                replies = await client.exec(*self._batch(glide, client, step))
-        except TimeoutError as error:
-            raise OperationTimeoutError(
-                f"{step.operation} failed at {self.address}: no answer within {limit:g} s. "
-                "The outcome is unknown: a write may have been applied."
-            ) from error
-        except glide.GlideError as error:
-            raise self._factory.error(error, step.operation) from error
-        return _glide.checked(replies, step, self._factory.error)
+        if isinstance(step, Work):
+            return await step.aserve()
+        client = await self._open_async_client(step)
+        return await aexecute(client, step, self._factory)
 
-    def _batch(self, glide: ModuleType, client: object, step: Request) -> tuple[Any, bool, Any]:
-        return _glide.batch_arguments(glide, client, step, self._factory.request_timeout)
-
-    def _open_sync_client(self, step: Step) -> SyncClient:
+    def _open_sync_client(self, step: ServerStep) -> SyncClient:
         with self._lock:
             if self._closed:
                 raise self._closed_error(step)
@@ -296,7 +267,11 @@ class ValkeyConnection:
                 self._sync_client = self._factory.create_sync(step.operation)
             return self._sync_client
 
-    def _async_client(self) -> AsyncClient:
+    async def _open_async_client(self, step: ServerStep) -> AsyncClient:
+        if self._closed:
+            raise self._closed_error(step)
+        if not self._given:
+            return await self._async_clients.get(step.operation)
         client = self._given_async_client
         if client is None:
             raise ConfigurationError(
@@ -312,7 +287,7 @@ class ValkeyConnection:
             )
         return client
 
-    def _closed_error(self, step: Step) -> ConnectionClosedError:
+    def _closed_error(self, step: ServerStep) -> ConnectionClosedError:
         return ConnectionClosedError(
             f"{step.operation}: the connection to {self.address} was closed; open a new one"
         )
@@ -349,7 +324,7 @@ class ValkeyConnection:
                 "this connection cannot be pickled: it has clients or options that no URL holds. "
                 "Make it with from_url and a URL alone"
             )
-        return shared_connection, (self._url,)
+        return ValkeyConnection.shared, (self._url,)
 
     def __repr__(self) -> str:
         return f"<ValkeyConnection {self.address}{' closed' if self._closed else ''}>"
@@ -360,25 +335,10 @@ _shared: dict[str, ValkeyConnection] = {}
 _shared_lock = threading.Lock()
 
 
-def shared_connection(url: str | None = None) -> ValkeyConnection:
-    """The process's connection for ``url``, opened on first use and kept until the process ends.
-
-    Stores made with ``url=`` use it, because frameworks make a store per request, and a client per
-    request would cost milliseconds and be kept by GLIDE for ever. To close earlier, make a
-    ``ValkeyConnection`` and pass it as ``connection=``.
-    """
-    url = resolve_url(url)
-    with _shared_lock:
-        connection = _shared.get(url)
-        if connection is None or connection._closed:
-            connection = _shared[url] = ValkeyConnection.from_url(url)
-        return connection
-
-
 def choose_connection(url: str | None, connection: ValkeyConnection | None) -> ValkeyConnection:
     """What a store given ``url`` and ``connection`` shall use."""
     if connection is None:
-        return shared_connection(url)
+        return ValkeyConnection.shared(url)
     if url is not None:
         raise ConfigurationError("give url= or connection=, not both")
     if not isinstance(connection, ValkeyConnection):

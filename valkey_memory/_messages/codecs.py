@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ._content import standard_blocks
-from ._errors import MessageEncodeError
-from ._wire import Element, dumps, loads, to_json
+from .._errors import MessageEncodeError
+from .content import standard_blocks
+from .elements import Element, dumps, loads, to_json
 
 M = TypeVar("M")
 

@@ -1,0 +1,43 @@
+"""Arguments that many operations take: TTLs, counts, indexes. Checked before anything is sent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeAlias
+
+from ._errors import InvalidArgumentError
+
+TTL: TypeAlias = int | float | timedelta
+
+
+def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
+    """A TTL as PEXPIRE takes it.
+
+    Raises:
+        InvalidArgumentError: Not a number of seconds or a timedelta, or not more than 0.
+    """
+    if ttl is None:
+        return None
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not {ttl!r}")
+    if not 0.001 <= seconds < 2**53 / 1000:
+        raise InvalidArgumentError(
+            f"{name} must be more than 0 seconds, not {ttl!r}; for no expiry pass None"
+        )
+    return round(seconds * 1000)
+
+
+def check_count(value: int | None, name: str, *, minimum: int = 1) -> None:
+    """Raise InvalidArgumentError unless ``value`` is None or an int of at least ``minimum``."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InvalidArgumentError(
+            f"{name} must be an integer of at least {minimum}, not {value!r}"
+        )
+
+
+def check_index(index: int) -> None:
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise InvalidArgumentError(f"index must be an integer, not {index!r}")

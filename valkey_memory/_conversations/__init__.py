@@ -1,0 +1,1 @@
+"""Conversations: lists and their sidecars, what changes them, and the store of any codec."""

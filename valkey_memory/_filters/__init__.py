@@ -1,0 +1,1 @@
+"""Conditions on metadata: the tree, dicts, evaluation in Python, the query string."""

@@ -1,0 +1,1 @@
+"""A message as a stored element and back, of no framework."""

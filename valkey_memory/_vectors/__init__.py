@@ -1,0 +1,1 @@
+"""Documents found by meaning: their shape, their storage, the engines, the index."""
