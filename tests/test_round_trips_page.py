@@ -13,7 +13,7 @@ import pytest
 from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
 from valkey_memory._plans import AskCluster
 
-from .core.test_round_trips import sent
+from .conversations.test_round_trips import sent
 from .vectors import search_server
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"

@@ -6,7 +6,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_valkey_glide import LangChainEmbedding
 
-from ..embeddings.words import Words
+from ..models.words import Words
 
 TWO = Words(2)
 WORDS = Words(64)

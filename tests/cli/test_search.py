@@ -13,7 +13,7 @@ from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._cli._indexes import on_server
 
-from ..embeddings.local import WordLlamaEmbeddings
+from ..models.local import WordLlamaEmbeddings
 from ..vectors.search_server import find, wipe
 from . import models
 from .conftest import Run, rows, send

@@ -11,7 +11,7 @@ from valkey_memory import ValkeyConnection
 from valkey_memory._filters.expressions import FieldType
 
 from ..conftest import Face
-from ..embeddings.words import Words
+from ..models.words import Words
 from .backends import Backend, opened
 from .search_server import BACKENDS, deselect_without_server, find_search_server
 

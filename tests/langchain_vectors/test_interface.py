@@ -14,7 +14,7 @@ from langchain_core.vectorstores import VectorStore
 from langchain_valkey_glide import ValkeyVectorStore
 
 from ..conftest import Face
-from ..embeddings.words import Words, bag_of_words
+from ..models.words import Words, bag_of_words
 from .backends import Backend
 
 VECTOR = bag_of_words("one", 64)

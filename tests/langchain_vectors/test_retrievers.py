@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 
 from valkey_memory import FilterError, InvalidArgumentError, Numeric, Tag, Text
 
-from ..embeddings.words import Opposites, Words, bag_of_words
+from ..models.words import Opposites, Words, bag_of_words
 from .backends import Backend
 
 FRUIT = ["red apple", "green apple", "yellow banana", "dark plum"]

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from valkey_memory import FilterError, Tag
 
-from ..embeddings.local import WordLlamaEmbeddings
+from ..models.local import WordLlamaEmbeddings
 
 HOSTILE = [
     "bob",

@@ -16,7 +16,7 @@ from langchain_core.load import dumps
 from langchain_valkey_glide import ValkeyVectorStore, _vector_store
 from valkey_memory import DocumentError, FilterError, InvalidArgumentError, ValkeyMemoryError
 
-from ..embeddings.words import Words, bag_of_words
+from ..models.words import Words, bag_of_words
 from ..vectors.search_server import send
 from .backends import Backend
 

@@ -13,7 +13,7 @@ from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from llama_index_valkey_glide import LangChainEmbedding
 
-from ..embeddings.local import WordLlamaEmbeddings
+from ..models.local import WordLlamaEmbeddings
 from .conftest import MakeStore
 
 ECS = "We deployed to ECS using a blue-green strategy"

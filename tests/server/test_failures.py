@@ -27,9 +27,9 @@ from valkey_memory import (
 )
 
 from ..conftest import Face
+from ..conversations.test_message_lists import EDITS, said, texts
 from ..servers import told
 from .test_connection import eventually
-from .test_message_lists import EDITS, said, texts
 
 pytestmark = pytest.mark.timeout(60)
 faces = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

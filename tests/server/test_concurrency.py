@@ -9,7 +9,7 @@ import pytest
 
 from valkey_memory import MessageStore
 
-from .test_message_lists import said, texts
+from ..conversations.test_message_lists import said, texts
 
 PROCESSES = 8
 APPENDS = 250

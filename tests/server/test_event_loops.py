@@ -20,8 +20,8 @@ import pytest
 from valkey_memory import EmbeddedValkey, EventLoopError, MessageStore, ValkeyConnection
 from valkey_memory._server.clients import load
 
+from ..conversations.test_message_lists import said
 from ..servers import admin
-from .test_message_lists import said
 
 pytestmark = pytest.mark.timeout(60)
 

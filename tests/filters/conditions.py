@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from valkey_memory import Document, Filter, Numeric, Tag, Text
 
-from .documents import vector
+from ..vectors.documents import vector
 
 FIELDS = {"t": "tag", "l": "tag", "n": "numeric", "m": "numeric", "b": "text", "content": "text"}
 

@@ -37,8 +37,8 @@ from valkey_memory._server.clients import ClientFactory, check_wheels, load
 from valkey_memory._server.embedded import _free_port
 from valkey_memory._server.settings import parse
 
+from ..conversations.test_message_lists import said
 from ..servers import admin
-from .test_message_lists import said
 
 
 def sync_count(store: MessageStore) -> int:

@@ -11,13 +11,7 @@ from botocore.config import Config
 from langchain_aws import BedrockEmbeddings
 from pydantic import SecretStr
 
-from ..langchain_vectors.conftest import (
-    backend,
-    backend_name,
-    face,
-    search_connection,
-    search_url,
-)
+from ..langchain_vectors.conftest import backend, backend_name, face, search_connection, search_url
 from ..langchain_vectors.search_server import deselect_without_server
 from .bedrock import ACCESS_KEY, Endpoint, serve
 

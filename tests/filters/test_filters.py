@@ -34,10 +34,10 @@ from valkey_memory._filters.query import (
 from valkey_memory._vectors.documents import view
 from valkey_memory._vectors.schema import IndexSchema
 
+from ..vectors.conftest import WORKER, RealServer
+from ..vectors.documents import QUERY, ids
+from ..vectors.search_server import wipe
 from .conditions import FIELDS, POOL, TAGS, TEXTS, Condition, conditions, document_lists, words_of
-from .conftest import WORKER, RealServer
-from .documents import QUERY, ids
-from .search_server import wipe
 
 SCHEMA = IndexSchema("pool", 4, fields=FIELDS)  # type: ignore[arg-type]
 ALL = {document.id for document in POOL}

@@ -23,8 +23,8 @@ from valkey_memory._server.clients import ClientFactory, load
 from valkey_memory._server.settings import READ_FROM, parse
 
 from ..conftest import Face
+from ..conversations.test_message_lists import said
 from ..servers import SLOTS, admin, command_counts, replicated, replicated_cluster, told
-from .test_message_lists import said
 
 Pair = tuple[int, int]
 

@@ -24,8 +24,8 @@ from valkey_memory import (
     ValkeyConnection,
 )
 
+from ..conversations.test_message_lists import said
 from ..servers import admin
-from .test_message_lists import said
 
 
 def servers_in(directory: Path) -> list[psutil.Process]:
