@@ -20,13 +20,13 @@ from .conftest import Run, rows
 from .test_conversations import user
 
 SCRIPT = [sys.executable, "-W", "error", "-m", "valkey_memory._cli"]
+DEFAULT_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 INTERRUPTIBLE = [
     *SCRIPT[:3],
     "-c",
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "from valkey_memory._cli import main; main()",
+    f"{DEFAULT_SIGINT}; from valkey_memory._cli import main; main()",
 ]
-"""The script under a parent that ignores Ctrl-C, as nohup does: a child inherits that."""
+"""The script, where the parent ignores Ctrl-C, too, as under nohup: a child inherits that."""
 COMMANDS = ["sessions", "show", "search", "stats", "doctor", "export", "import", "delete", "demo"]
 NOWHERE = "valkey://alice:s3cret@127.0.0.1:1"
 
