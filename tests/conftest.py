@@ -94,7 +94,7 @@ def make_store(request: pytest.FixtureRequest, connection: ValkeyConnection, pre
     """Makes a MessageStore, seen through its sync and its async face, on each topology."""
 
     def make(**options: Any) -> Any:
-        options = {"key_prefix": prefix, "connection": connection} | options
-        return Face(MessageStore(**options), is_async=request.param == "async")
+        defaults: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
+        return Face(MessageStore(**(defaults | options)), is_async=request.param == "async")
 
     return make

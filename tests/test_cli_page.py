@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from valkey_memory._cli import _checks
-from valkey_memory._cli._commands import app
+from valkey_memory._cli import checks
+from valkey_memory._cli.commands import app
 
 from .test_docs_site import DOCS, code, rows
 from .test_documentation import blocks
@@ -125,7 +125,7 @@ def test_every_finding_of_doctor_is_listed() -> None:
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
-    tree = ast.parse(Path(_checks.__file__).read_text())
+    tree = ast.parse(Path(checks.__file__).read_text())
     for function in tree.body:
         if not isinstance(function, ast.FunctionDef):
             continue

@@ -63,9 +63,14 @@ def kinds(cell: NotebookNode) -> list[str]:
     return found
 
 
+def read(path: Path) -> NotebookNode:
+    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
+
+
 def execute(path: Path, folder: Path) -> NotebookNode:
     """Run a copy of a notebook in ``folder``, as somebody who opens it and runs all cells."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     environment = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
@@ -103,14 +108,14 @@ def test_it_runs_and_shows_what_is_stored(path: Path, tmp_path: Path) -> None:
             assert output.get("name") != "stderr", f"on stderr: {output.text}\nby {cell.source}"
             for text in texts(output):
                 assert not BAD_OUTPUT.search(text), f"{text}\nby {cell.source}"
-    stored = nbformat.read(path, as_version=4)
+    stored = read(path)
     for before, now in zip(code_cells(stored), code_cells(executed), strict=True):
         assert kinds(before) == kinds(now), f"other outputs than stored, by {before.source}"
 
 
 @each_notebook
 def test_its_outputs_are_stored(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     nbformat.validate(notebook)
     cells = code_cells(notebook)
     counts = [cell.execution_count for cell in cells]
@@ -127,7 +132,7 @@ def test_its_outputs_are_stored(path: Path) -> None:
 
 @each_notebook
 def test_it_installs_in_one_cell(path: Path) -> None:
-    cells = code_cells(nbformat.read(path, as_version=4))
+    cells = code_cells(read(path))
     installing = [
         number
         for number, cell in enumerate(cells)
@@ -144,7 +149,7 @@ def store(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         executed = execute(path, Path(folder))
     executed.metadata.language_info = {"name": "python"}  # not this machine's version of it
-    nbformat.write(executed, path)
+    nbformat.write(executed, path)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     ValkeyMemoryError
     |-- ConfigurationError (ValueError)       a URL, an installation or options that cannot work
     |-- InvalidArgumentError (ValueError)     a TTL, a window, an index out of its domain
-    |   `-- InvalidSessionIdError             a session id that cannot become a key
+    |   |-- InvalidSessionIdError             a session id that cannot become a key
+    |   `-- ExportFileError                   an export that is damaged, or no export
     |-- FilterError (ValueError)              a filter that cannot be served as it is
     |-- MessageEncodeError (ValueError)       a message that JSON cannot hold
     |-- CorruptMessageError (ValueError)      a stored element that is not a message
@@ -47,6 +48,10 @@ class InvalidArgumentError(ValkeyMemoryError, ValueError):
 
 class InvalidSessionIdError(InvalidArgumentError):
     """A session id that cannot become a key. Nothing was sent to the server."""
+
+
+class ExportFileError(InvalidArgumentError):
+    """A file that is no export of this library, or is not whole."""
 
 
 class FilterError(ValkeyMemoryError, ValueError):

@@ -18,8 +18,12 @@ from functools import lru_cache
 from ._errors import ConfigurationError, InvalidSessionIdError
 
 ARCHIVED = "archived"
-SIDECARS = (ARCHIVED,)
-"""Every sidecar a conversation may have. They expire and are deleted with it."""
+SIDECARS: dict[str, str] = {ARCHIVED: "list"}
+"""Every sidecar a conversation may have, with the type of its value on the server.
+
+What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new
+one needs its line here, and the scripts heed it.
+"""
 
 _ESCAPE = "(?:25|7B|7D|7F|[01][0-9A-F])"
 _TO_ENCODE = re.compile(rf"[{{}}\x00-\x1f\x7f]|%(?={_ESCAPE})")
@@ -89,6 +93,11 @@ def sidecar(key: str, name: str) -> str:
     return f"{{{key}}}:{name}"
 
 
+def conversation_keys(key: str) -> list[str]:
+    """All keys of a conversation: its list, and its sidecars in the order of the table."""
+    return [key, *(sidecar(key, name) for name in SIDECARS)]
+
+
 def scan_pattern(prefix: str) -> str:
     """A SCAN pattern for every key that begins with ``prefix``, taken literally."""
     return _GLOB.sub(r"\\\1", prefix) + "*"
@@ -113,3 +122,11 @@ def slot(key: str) -> int:
     end = key.find("}", start + 1)
     hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
     return binascii.crc_hqx(hashed.encode(), 0) % _SLOTS
+
+
+# Documents of a vector index are at ``{index}:{id}``; its log of changes is its sidecar.
+
+
+def document_prefix(index: str) -> str:
+    """What the keys of an index's documents begin with."""
+    return f"{index}:"

@@ -58,6 +58,13 @@ def atomic(operation: str, *commands: Command) -> Request:
     return Request(operation, commands, atomic=len(commands) > 1)
 
 
+def answered(reply: Reply) -> Any:
+    """One of the replies of a ``Request`` with errors among them; raised if it is one."""
+    if isinstance(reply, ValkeyMemoryError):
+        raise reply
+    return reply
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """One page of SCAN over the whole keyspace, cluster-wide. The reply is a ``ScanPage``."""

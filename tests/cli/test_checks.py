@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import AuthenticationError, CommandError, ConnectionFailedError
-from valkey_memory._cli._checks import (
-    Conversations,
-    Facts,
-    Finding,
-    Node,
-    check_wheels,
-    diagnose,
-    module_version,
-)
-from valkey_memory._cli._doctor import node_from, read_info
-from valkey_memory._cli._indexes import Found
+from valkey_memory import AuthenticationError, ConnectionFailedError
+from valkey_memory._cli.checks import check_wheels, diagnose
+from valkey_memory._cli.facts import Conversations, Facts, Finding, module_version
+from valkey_memory._server.nodes import Node
+from valkey_memory._vectors.discovery import FoundIndex
 
 SEARCH_1_2_1, JSON_1_0_2 = 0x010201, 0x010002
 GLIDE = {"valkey-glide": "2.6.0", "valkey-glide-sync": "2.6.0"}
@@ -33,7 +26,7 @@ NODE = Node(
     aof=True,
     save="3600 1",
 )
-INDEX = Found("memories", "server", "json", 256, 10, "cosine", "hnsw", {"user_id": "tag"})
+INDEX = FoundIndex("memories", "server", "json", 256, 10, "cosine", "hnsw", {"user_id": "tag"})
 HEALTHY = Facts(
     wheels=GLIDE,
     address="host:6379",
@@ -206,17 +199,5 @@ def test_wheels_that_differ(wheels: dict[str, str | None], what: str, fix: str) 
     assert fix in finding.fix
 
 
-def test_info_as_servers_write_it() -> None:
-    info = read_info(
-        b"# Server\r\nserver_name:valkey\r\nvalkey_version:8.1.3\r\n# Memory\r\nmaxmemory:0\r\n"
-        b"maxmemory_policy:allkeys-lru\r\n# Persistence\r\naof_enabled:0\r\n"
-        b"rdb_last_bgsave_status:err\r\n# Modules\r\n"
-        b"module:name=search,ver=65538,api=1,filters=0,usedby=[],using=[],options=[]\r\n"
-    )
-    found = node_from("host:1", info, {b"save": b""})
-    assert found.modules == {"search": 65538}
+def test_module_versions_have_a_byte_for_each_part() -> None:
     assert module_version(65538) == (1, 0, 2)
-    assert (found.version, found.maxmemory, found.maxmemory_policy) == ("8.1.3", 0, "allkeys-lru")
-    assert (found.aof, found.save, found.failed_write) == (False, "", "snapshot")
-    refused = node_from("host:1", info, CommandError("NOPERM"))
-    assert refused.save is None

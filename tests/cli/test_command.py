@@ -20,6 +20,13 @@ from .conftest import Run, rows
 from .test_conversations import user
 
 SCRIPT = [sys.executable, "-W", "error", "-m", "valkey_memory._cli"]
+DEFAULT_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+INTERRUPTIBLE = [
+    *SCRIPT[:3],
+    "-c",
+    f"{DEFAULT_SIGINT}; from valkey_memory._cli import main; main()",
+]
+"""The script, where the parent ignores Ctrl-C, too, as under nohup: a child inherits that."""
 COMMANDS = ["sessions", "show", "search", "stats", "doctor", "export", "import", "delete", "demo"]
 NOWHERE = "valkey://alice:s3cret@127.0.0.1:1"
 
@@ -158,7 +165,7 @@ def test_follow_until_ctrl_c(server_url: str, prefix: str) -> None:
     with ValkeyConnection.from_url(server_url) as connection:
         store = MessageStore(connection=connection, key_prefix=prefix, max_messages=12)
         store.extend("s", [user(f"old {number}") for number in range(10)])
-        command = [*SCRIPT, "show", "s", "--follow", "--interval", "0.05"]
+        command = [*INTERRUPTIBLE, "show", "s", "--follow", "--interval", "0.05"]
         command += ["--last", "3", "--url", server_url, "--key-prefix", prefix]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -8,12 +8,11 @@ import re
 import pytest
 
 from valkey_memory import MessageStore, ValkeyConnection
-from valkey_memory._cli._conversations import count_new
-from valkey_memory._cli._keyspace import ask
-from valkey_memory._cli._output import duration, visible, visible_lines
+from valkey_memory._cli import output
+from valkey_memory._cli.output import duration, visible, visible_lines
 
 from ..cross.conversations import LANGCHAIN, LLAMA, PLAIN
-from .conftest import Run, rows, send
+from .conftest import Run, rows, send, send_all
 
 HOSTILE_IDS = [
     "line\nbreak",
@@ -98,7 +97,7 @@ def test_many_sessions_in_few_round_trips(
 ) -> None:
     ids = {f"s{number}" for number in range(1200)}
     element = '{"role":"user","content":"x"}'
-    connection.run(ask("test", *(("RPUSH", f"{prefix}{one}", element) for one in ids)))
+    send_all(connection, *(("RPUSH", f"{prefix}{one}", element) for one in ids))
     found = [row["session_id"] for row in rows(at("sessions", "--json"))]
     assert set(found) == ids
     assert len(found) == len(ids)
@@ -210,10 +209,8 @@ def test_text_is_shown_literally(at: Run, store: MessageStore, text: str) -> Non
 def test_colours_on_a_terminal_come_from_the_role_alone(
     at: Run, store: MessageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from valkey_memory._cli import _output
-
-    monkeypatch.setattr(_output.out, "_force_terminal", True)
-    monkeypatch.setattr(_output.out, "_color_system", 1)
+    monkeypatch.setattr(output.out, "_force_terminal", True)
+    monkeypatch.setattr(output.out, "_color_system", 1)
     store.append("s", {"role": "user", "content": "\x1b[31mred [red]x[/]"})
     shown = at("show", "s", color=True).stdout
     assert "\x1b[1;36muser\x1b[0m" in shown
@@ -243,33 +240,6 @@ def test_delete_asks(at: Run, store: MessageStore) -> None:
     at("delete", "s", input="y\n")
     assert store.count_all("s") == (0, 0)
     at("delete", "s", "--yes", status=1)
-
-
-# What --follow makes of what it sees
-
-
-def elements(text: str) -> list[bytes]:
-    return [letter.encode() for letter in text]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "grown", "expected"),
-    [
-        ("abc", "abcde", 2, 2),
-        ("abc", "abc", 0, 0),
-        ("abcdefgh", "cdefghij", 2, 2),
-        ("abcdefgh", "cdefghij", 0, 2),  # at its window
-        ("aaaaaaaa", "aaaaaaaa", 3, 3),  # the same text again and again
-        ("abcdefgh", "ijklmnop", 0, None),
-        ("abcdefgh", "ijklmnop", 20, None),
-        ("", "ab", 2, None),
-        ("abc", "", -3, None),
-        ("abc", "xyz", 0, None),
-        ("c", "abcd", 1, 1),  # --last 1
-    ],
-)
-def test_what_is_new(old: str, new: str, grown: int, expected: int | None) -> None:
-    assert count_new(elements(old), elements(new), grown) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import EmbeddedValkey, ValkeyConnection
-from valkey_memory._cli._indexes import on_server
+from valkey_memory._vectors.discovery import server_index_plan
 
 from ..models.local import WordLlamaEmbeddings
 from ..vectors.search_server import find, wipe
@@ -37,7 +37,7 @@ def fill(connection: ValkeyConnection, embedding: Any, **options: Any) -> None:
         embedding, NAME, connection=connection, metadata_fields=FIELDS, **options
     )
     store.add_texts(TEXTS, METADATA, ids=["ecs", "cat", "lunch"])
-    while (info := on_server(connection, NAME)) and not info.ready:
+    while (info := connection.run(server_index_plan(NAME))) and not info.ready:
         time.sleep(0.05)
 
 

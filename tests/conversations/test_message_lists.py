@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ def said(*texts: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text} for text in texts]
 
 
-def texts(messages: list[dict[str, Any]]) -> list[str]:
+def texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     return [message["content"] for message in messages]
 
 
@@ -376,7 +377,9 @@ def test_reading_restarts_the_ttl_only_when_asked(make_store: Any) -> None:
     for refresh, low, high in ((False, 0, 10), (True, 90, 100)):
         store = make_store(ttl=100, refresh_ttl_on_read=refresh)
         store.replace("s", said("a"))
-        for read in (lambda s: s.messages("s", last=2), lambda s: s.page("s", 0, 1)):
+        reads: list[Callable[[Any], Any]]
+        reads = [lambda s: s.messages("s", last=2), lambda s: s.page("s", 0, 1)]
+        for read in reads:
             store.set_ttl("s", 10)
             assert texts(read(store)) == ["a"]
             assert low < store.ttl_left("s") <= high

@@ -145,7 +145,9 @@ def of_llama(message: LlamaMessage) -> View:
 def of_plain(message: Mapping[str, Any]) -> View:
     """A view as OpenAI's chat API has it."""
     content = message["content"]
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    blocks: list[dict[str, Any]] = content or []
+    if isinstance(content, str):
+        blocks = [{"type": "text", "text": content}]
     return View(
         message["role"],
         tuple(block["text"] for block in blocks if block.get("type") == "text" and block["text"]),

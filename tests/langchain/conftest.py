@@ -53,8 +53,8 @@ def make_history(request: pytest.FixtureRequest, connection: ValkeyConnection, p
     """Makes histories, seen through their sync and their async face, on each topology."""
 
     def make(session_id: str = "s1", **options: Any) -> HistoryFace:
-        options = {"key_prefix": prefix, "connection": connection} | options
-        history = ValkeyChatMessageHistory(session_id, **options)
+        defaults: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
+        history = ValkeyChatMessageHistory(session_id, **(defaults | options))
         return HistoryFace(history, is_async=request.param == "async")
 
     return make

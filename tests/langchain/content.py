@@ -97,7 +97,7 @@ V0: list[Block] = [
 ]
 ALL_BLOCKS = STANDARD + OPENAI + ANTHROPIC + BEDROCK + V0
 
-IMAGES = {
+IMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "standard base64": ({"type": "image", "base64": PNG, "mime_type": "image/png"}, PNG_URL),
     "standard url": ({"type": "image", "url": REMOTE_URL}, REMOTE_URL),
     "openai data url": ({"type": "image_url", "image_url": {"url": PNG_URL}}, PNG_URL),

@@ -148,6 +148,7 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
 def _build(
     cls: type[BaseMessage],
     required: dict[str, st.SearchStrategy[Any]] | None = None,
+    /,
     **optional: st.SearchStrategy[Any],
 ) -> st.SearchStrategy[Any]:
     required = {"content": contents} | (required or {})
@@ -159,6 +160,7 @@ def _build(
 
 
 def _ai(cls: type[BaseMessage]) -> st.SearchStrategy[Any]:
+    shared: dict[str, st.SearchStrategy[Any]]
     shared = {"invalid_tool_calls": invalid_tool_calls, "usage_metadata": usage_metadata}
     by_provider = _build(
         cls,

@@ -19,7 +19,12 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableFieldSpec,
+    Runnable,
+    RunnableConfig,
+    RunnableLambda,
+)
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_valkey_glide import ValkeyChatMessageHistory
@@ -111,12 +116,12 @@ class Wiring:
     runnable: Runnable[Any, Any]
     put: Callable[[list[BaseMessage]], Any]
     """The input for a turn of the user's or of a tool."""
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
     others: int = 0
     """How many messages the model sees beside the conversation."""
 
 
-PROMPT_KEYS = {"input_messages_key": "question", "history_messages_key": "history"}
+PROMPT_KEYS: dict[str, Any] = {"input_messages_key": "question", "history_messages_key": "history"}
 PROMPT_WITH_TEXT = Wiring(
     _prompt(("human", "{question}")) | BOUND,
     lambda turn: {"question": turn[0].content},
@@ -139,12 +144,12 @@ WIRINGS = {
 }
 
 
-def _stream(chain: Runnable[Any, Any], value: Any, config: Any) -> BaseMessage:
+def _stream(chain: Runnable[Any, Any], value: Any, config: Any) -> Any:
     pieces = list(chain.stream(value, config))
     return sum(pieces[1:], start=pieces[0])
 
 
-def _astream(chain: Runnable[Any, Any], value: Any, config: Any) -> BaseMessage:
+def _astream(chain: Runnable[Any, Any], value: Any, config: Any) -> Any:
     async def collect() -> list[Any]:
         return [piece async for piece in chain.astream(value, config)]
 
@@ -180,7 +185,7 @@ def history_of(
     return make
 
 
-def session(session_id: str) -> dict[str, Any]:
+def session(session_id: str) -> RunnableConfig:
     return {"configurable": {"session_id": session_id}}
 
 
@@ -224,6 +229,7 @@ def test_tool_calls_and_results_are_stored_and_continued(
 
     question, request, result, answer = history_of("s1").messages
     assert question == turns[0]
+    assert isinstance(request, AIMessage)
     assert request.tool_calls == [
         {"type": "tool_call", "name": "weather", "args": {"city": "Paris"}, "id": "call_1"}
     ]
@@ -239,6 +245,7 @@ def test_what_is_stored_is_the_answer_that_was_given(
     answer = call(chain, [HumanMessage("Hi", id="h1")], session("s1"))
     stored = history_of("s1").messages
     assert stored[0] == HumanMessage("Hi", id="h1")
+    assert isinstance(stored[1], AIMessage)
     assert stored[1].content == answer.content
     assert stored[1].id == answer.id
     assert stored[1].usage_metadata == answer.usage_metadata == _usage(stored[:1])
@@ -309,7 +316,7 @@ def test_a_factory_with_its_own_keys_finds_the_conversation(
         lambda user, thread: history_of(f"{user}/{thread}"),
         history_factory_config=fields,
     )
-    config = {"configurable": {"user": "alice", "thread": "t1"}}
+    config: RunnableConfig = {"configurable": {"user": "alice", "thread": "t1"}}
     chain.invoke([HumanMessage("Hi")], config)
     assert said(history_of("alice/t1").messages)[0] == ("human", "Hi")
     assert history_of("alice/t2").messages == []

@@ -27,4 +27,4 @@ def elements(connection: ValkeyConnection, key: str) -> list[dict[str, Any]]:
 
 def bare(url: str, prefix: str, session_id: str) -> list[dict[str, Any]]:
     """A conversation as plain code without LlamaIndex reads it."""
-    return MessageStore(url=url, key_prefix=prefix).messages(session_id)
+    return [*map(dict, MessageStore(url=url, key_prefix=prefix).messages(session_id))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -65,7 +65,7 @@ class ScriptedLLM(FunctionCallingLLM):
         return self._script.pop(0)
 
     @staticmethod
-    def _parts(line: ChatMessage) -> Iterator[ChatResponse]:
+    def _parts(line: ChatMessage) -> Generator[ChatResponse, None, None]:
         """A line as a stream: word by word, then the whole with its tool calls."""
         words, said = (line.content or "").split(" "), ""
         for number, word in enumerate(words):
@@ -82,15 +82,17 @@ class ScriptedLLM(FunctionCallingLLM):
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         return self.chat(messages)
 
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Iterator[ChatResponse]:
+    def stream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> Generator[ChatResponse, None, None]:
         return self._parts(self._next(messages))
 
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
-    ) -> AsyncIterator[ChatResponse]:
+    ) -> AsyncGenerator[ChatResponse, None]:
         parts = self._parts(self._next(messages))
 
-        async def stream() -> AsyncIterator[ChatResponse]:
+        async def stream() -> AsyncGenerator[ChatResponse, None]:
             for part in parts:
                 yield part
 
@@ -130,8 +132,8 @@ class ScriptedLLM(FunctionCallingLLM):
             ToolSelection(
                 tool_id=block.tool_call_id or "",
                 tool_name=block.tool_name,
-                tool_kwargs=dict(block.tool_kwargs),
+                tool_kwargs=block.tool_kwargs,
             )
             for block in response.message.blocks
-            if isinstance(block, ToolCallBlock)
+            if isinstance(block, ToolCallBlock) and isinstance(block.tool_kwargs, dict)
         ]

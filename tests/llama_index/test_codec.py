@@ -128,7 +128,9 @@ def test_a_path_comes_back_with_its_type(
 def test_tool_arguments_that_are_a_string_stay_that_string(text: str) -> None:
     message = ChatMessage(blocks=[ToolCallBlock(tool_name="t", tool_kwargs=text)])
     again = loaded(dumped(message))
-    assert again.blocks[0].tool_kwargs == text
+    (block,) = again.blocks
+    assert isinstance(block, ToolCallBlock)
+    assert block.tool_kwargs == text
     assert json.loads(dumped(again)) == json.loads(dumped(message))
 
 
@@ -349,6 +351,7 @@ def test_a_message_stays_what_it_was_when_its_local_file_is_gone(
 ) -> None:
     path = tmp_path / "gone.png"
     path.write_bytes(PNG)
+    others: dict[str, dict[str, Any]]
     others = {"url": {"url": "https://example.com/cat.png"}, "media": {field: PNG}}
     message = ChatMessage(
         blocks=[TextBlock(text="look"), block(path=path, **others.get(beside, {}))]
@@ -381,7 +384,11 @@ def test_a_message_stays_readable_when_a_cited_local_file_is_gone(
     path.unlink()
     again = loaded(raw)
     assert again.content == "look"
-    assert again.blocks[1].nested_blocks[0].path == path
+    cited = again.blocks[1]
+    assert isinstance(cited, (CitableBlock, CitationBlock))
+    (image,) = cited.nested_blocks
+    assert isinstance(image, ImageBlock)
+    assert image.path == path
 
 
 # What is refused

@@ -458,5 +458,5 @@ async def test_many_tasks_add_and_archive_at_once_and_nothing_is_lost(
         *(store.add_message("s", said(text)[0]) for text in sent),
         *(store.archive_oldest_messages("s", 2) for _ in range(20)),
     )
-    assert sorted(texts_of(await store.get_messages("s", None))) == sorted(sent)
+    assert set(texts_of(await store.get_messages("s", None))) == set(sent)
     assert await store.count_messages("s", None) == 60

@@ -270,13 +270,13 @@ async def test_an_agent_stores_tool_call_and_result_and_a_second_one_goes_on(
         {"role": "user", "content": "What was it?"},
         {"role": "assistant", "content": "It was 5."},
     ]
-    question, call, result, answered, _ = [
+    question, call, added, answered, _ = [
         message for message in llm.heard[0] if message.role != "system"
     ]
     assert question.content == "What is 2 + 3?"
     assert call == calling("add", "c1", a=2, b=3)
-    assert (result.role, result.content) == ("tool", "5")
-    assert result.additional_kwargs["tool_call_id"] == "c1"
+    assert (added.role, added.content) == ("tool", "5")
+    assert added.additional_kwargs["tool_call_id"] == "c1"
     assert answered.content == "It is 5."
 
 

@@ -214,8 +214,8 @@ class Notebook(BaseMemoryBlock[str]):
 
 
 def memory_over(store: ValkeyDBChatStore, **options: Any) -> Memory:
-    options = {"session_id": "s", "tokenizer_fn": str.split} | options
-    return Memory.from_defaults(chat_store=store, **options)
+    defaults: dict[str, Any] = {"session_id": "s", "tokenizer_fn": str.split}
+    return Memory.from_defaults(chat_store=store, **(defaults | options))
 
 
 def tiny(store: ValkeyDBChatStore, *blocks: BaseMemoryBlock[Any]) -> Memory:

@@ -107,7 +107,7 @@ def test_a_server_frozen_mid_call(is_async: bool) -> None:
         assert writer.error.__cause__ is not None
         assert writer.failed_after < 10
         eventually(lambda: store.count("s"))
-        writer.check(texts(store.messages("s")))  # type: ignore[arg-type]
+        writer.check(texts(store.messages("s")))
         assert 50 < store.ttl_left("s") <= 60  # type: ignore[operator]
         store.replace("s", said("after"))
         assert asyncio.run(store.amessages("s")) == store.messages("s") == said("after")
@@ -137,7 +137,7 @@ def test_a_server_killed_mid_call(
         monkeypatch.setattr("valkey_memory._server.embedded._free_port", lambda: port)
         with EmbeddedValkey(tmp_path):
             assert eventually(lambda: store.count("s")) >= 50
-            writer.check(texts(store.messages("s")))  # type: ignore[arg-type]
+            writer.check(texts(store.messages("s")))
             assert 40 < store.ttl_left("s") <= 60  # type: ignore[operator]
             asyncio.run(store.aappend("s", said("after")[0]))
             assert store.messages("s", last=1) == said("after")
@@ -170,7 +170,7 @@ def test_many_calls_in_flight_when_the_server_freezes() -> None:
         store = MessageStore(connection=connection)
         acknowledged = asyncio.run(append_all(store, server))
         eventually(lambda: store.count("s"))
-        found = texts(store.messages("s"))  # type: ignore[arg-type]
+        found = texts(store.messages("s"))
         assert len(found) == len(set(found))
         assert {"first", *acknowledged} <= set(found)
 
@@ -195,7 +195,7 @@ def test_a_server_without_memory(edit: str, options: dict[str, Any], full: Embed
             assert name.startswith(("delete", "take"))
         else:
             assert "maxmemory" in str(error)
-            assert texts(store.archived("s", and_active=True)) == list("zabc")  # type: ignore[arg-type]
+            assert texts(store.archived("s", and_active=True)) == list("zabc")
         assert store.delete("s") is True
 
 

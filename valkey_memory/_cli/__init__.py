@@ -1,8 +1,8 @@
 """The command line ``valkey-memory``. Nothing of the library imports it.
 
-One concept per module: ``_app`` (options, errors, output), ``_keyspace`` (what it asks the server),
-and the commands in ``_conversations``, ``_search``, ``_stats``, ``_doctor``, ``_transfer`` and
-``_demo``. ``_checks`` judges what ``_doctor`` found.
+It parses, asks the core, and prints. The commands are in ``conversations``, ``search``, ``stats``,
+``doctor``, ``transfer`` and ``demo``; what they share in ``app`` (options, errors), ``output`` and
+``walking``. ``checks`` judges what ``doctor`` found.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ def main() -> None:
         sys.exit(
             f"valkey-memory needs {' and '.join(missing)}: pip install 'valkey-glide-memory[cli]'"
         )
-    from ._commands import app
+    from .commands import app
 
     app(prog_name="valkey-memory")

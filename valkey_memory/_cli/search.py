@@ -11,12 +11,13 @@ from rich.text import Text
 
 from .._errors import ConfigurationError
 from .._server.connection import ValkeyConnection
+from .._vectors.discovery import index_plan, names_plan
 from .._vectors.index import VectorIndex
 from .._vectors.vector import Metric
-from . import _indexes, _output
-from ._app import CliError, Json, Timeout, Url, connected
-from ._models import Embedding, embed_query
-from ._output import out, say, visible, visible_lines
+from . import output
+from .app import CliError, Json, Timeout, Url, connected
+from .models import Embedding, embed_query
+from .output import out, say, visible, visible_lines
 
 
 def search(
@@ -58,7 +59,7 @@ def search(
     for hit in hits:
         document = hit.document
         if json:
-            _output.print_json(
+            output.print_json(
                 {
                     "score": hit.score,
                     "id": document.id,
@@ -79,7 +80,7 @@ def search(
         else:
             out.print(Text("        ") + text, soft_wrap=True)
     if not hits and not json:
-        _output.tell("Nothing found.")
+        output.tell("Nothing found.")
 
 
 def _condition(text: str | None) -> dict[str, Any] | None:
@@ -100,38 +101,25 @@ def attach(connection: ValkeyConnection, name: str, metric: str) -> VectorIndex:
     Raises:
         CliError: There is none, or it is not one of this library's.
     """
-    info = _indexes.on_server(connection, name)
-    if info is not None:
-        if not info.dimension:
-            raise CliError(
-                f"index {name!r} has no vector field _embedding: it was not made by this library"
-            )
-        schema = _indexes.schema_of(info)
-        return VectorIndex(
-            name,
-            schema.dimension,
-            fields=schema.fields,
-            connection=connection,
-            storage=schema.storage,
-            search="server",
-            metric=schema.metric,
-            algorithm=schema.algorithm,
-        )
-    found = _indexes.exact(connection, name)
+    found = connection.run(index_plan(name))
     if found is None:
-        listed = _indexes.names(connection)
-        known = [*(listed if isinstance(listed, list) else [])]
-        known += _indexes.exact_names(connection, known)
+        known = connection.run(names_plan())
         raise CliError(
             f"there is no index {name!r}, and there are no documents at {name + ':'!r}. "
             f"There {'are ' + ', '.join(known) if known else 'is none at all'} "
             f"at {connection.address}"
         )
+    if not found.dimension:
+        raise CliError(
+            f"index {name!r} has no vector field _embedding: it was not made by this library"
+        )
     return VectorIndex(
         name,
         found.dimension,
-        fields=_indexes.declared(found.fields),
+        fields=found.fields,
         connection=connection,
-        search="exact",
-        metric=cast("Metric", metric),
+        storage=found.storage,
+        search=found.search,
+        metric=found.metric or cast("Metric", metric),
+        algorithm=found.algorithm or "hnsw",
     )

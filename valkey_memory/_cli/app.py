@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from .._errors import ConfigurationError, FilterError, InvalidArgumentError, ValkeyMemoryError
 from .._keys import check_prefix
 from .._server.connection import ValkeyConnection
-from . import _output
+from . import output
 
 FAILED, USAGE = 1, 2
 _SERVER = "Server"  # a panel of the help
@@ -75,7 +75,7 @@ def status(error: ValkeyMemoryError) -> int:
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """Say why on stderr and end with ``code``."""
-    _output.tell(f"valkey-memory: {' '.join(message.split())}", style="red")
+    output.tell(f"valkey-memory: {' '.join(message.split())}", style="red")
     raise typer.Exit(code)
 
 
@@ -128,7 +128,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     # Not input(), which may write to stdout.
-    sys.stderr.write(f"{_output.visible(question)} [y/N]: ")
+    sys.stderr.write(f"{output.visible(question)} [y/N]: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):

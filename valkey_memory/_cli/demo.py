@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .. import _keys
-from .._conversations.plans import read
-from .._conversations.store import MessageStore
+from .. import MessageStore
+from .._conversations.tail import look_plan
+from .._keys import list_key
 from .._server.embedded import EmbeddedValkey
-from . import _output
-from ._app import Json, connected
-from ._conversations import _Printer
-from ._output import duration, say, visible
+from . import output
+from .app import Json, connected
+from .conversations import Printer
+from .output import duration, say, visible
 
 SESSION, TTL, WINDOW = "alice-1", 3600, 4
 SAID = (
@@ -35,12 +35,12 @@ def demo(json: Json = False) -> None:
         # Another connection, as another process would have.
         with connected(server.url, 5.0) as connection:
             reader = MessageStore(connection=connection)
-            key = _keys.list_key("chat:", SESSION)
-            elements = connection.run(read(key, 0, -1, ttl_ms=None))
+            key = list_key("chat:", SESSION)
+            elements = connection.run(look_plan(key)).active
             ttl = reader.ttl_left(SESSION)
             last = reader.messages(SESSION, last=2)
         if json:
-            _output.print_json(
+            output.print_json(
                 {
                     "session_id": SESSION,
                     "key": key,
@@ -55,9 +55,9 @@ def demo(json: Json = False) -> None:
         say(f"A temporary valkey-server runs at {server.url}.")
         _chapter(f"MessageStore(ttl={TTL}, max_messages={WINDOW}): {len(SAID)} messages are added")
         for role, content in SAID:
-            say("  ", (f"{role:>9}", _output.ROLE_STYLES[role]), "  ", content)
+            say("  ", (f"{role:>9}", output.ROLE_STYLES[role]), "  ", content)
         _chapter("Read back over another connection")
-        _Printer(raw=False, json=False).print_all(elements, 0)
+        Printer(raw=False, json=False).print_all(elements, 0)
         _chapter("Window and TTL")
         say(f"  window   {len(SAID)} messages were added, the newest {len(elements)} are kept")
         say(f"  TTL      {duration(ttl)} of {TTL} seconds left; each write starts it again")

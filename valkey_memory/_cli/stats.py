@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .._errors import ValkeyMemoryError
-from .._server.connection import ValkeyConnection
-from . import _indexes, _output
-from ._app import Json, KeyPrefix, Timeout, Url, connected
-from ._indexes import Found
-from ._keyspace import Conversation, describe, walk
-from ._output import amount, say, size, visible
+from .._conversations.listing import Conversation
+from .._vectors.discovery import FoundIndex, indexes_plan, names_plan
+from . import output
+from .app import Json, KeyPrefix, Timeout, Url, connected
+from .output import amount, say, size, visible
+from .walking import conversation_pages
 
 
 def stats(
@@ -34,8 +33,8 @@ def stats(
         number = messages = archived = without_ttl = used = 0
         known = True
         largest: list[tuple[int, str, Conversation]] = []
-        for page in walk(connection, key_prefix):
-            for one in describe(connection, key_prefix, page, memory=True):
+        for page in conversation_pages(connection, key_prefix, memory=True):
+            for one in page:
                 number += 1
                 messages += one.messages
                 archived += one.archived
@@ -45,11 +44,12 @@ def stats(
                 heapq.heappush(largest, (one.bytes or 0, one.id, one))
                 if len(largest) > top:
                     heapq.heappop(largest)
-        indexes = _all_indexes(connection)
+        names = connection.run(names_plan())
+        indexes = connection.run(indexes_plan(names, memory=True))
         address = connection.address
     listed = [one for _, _, one in sorted(largest, reverse=True)]
     if json:
-        _output.print_json(
+        output.print_json(
             {
                 "address": address,
                 "conversations": number,
@@ -83,16 +83,7 @@ def stats(
         _print_index(index)
 
 
-def _all_indexes(connection: ValkeyConnection) -> list[Found]:
-    listed = _indexes.names(connection)
-    names = [] if isinstance(listed, ValkeyMemoryError) else listed
-    infos = [info for name in names if (info := _indexes.on_server(connection, name))]
-    found = [_indexes.found_on_server(connection, info, memory=True) for info in infos]
-    exact = (_indexes.exact(connection, name) for name in _indexes.exact_names(connection, names))
-    return found + [one for one in exact if one is not None]
-
-
-def _print_index(index: Found) -> None:
+def _print_index(index: FoundIndex) -> None:
     state = [] if index.ready else [("  still being filled", "yellow")]
     if index.failures:
         state.append((f"  {index.failures:,} documents could not be indexed", "red"))
@@ -122,7 +113,7 @@ def _conversation_json(one: Conversation) -> dict[str, Any]:
     }
 
 
-def _index_json(index: Found) -> dict[str, Any]:
+def _index_json(index: FoundIndex) -> dict[str, Any]:
     return {
         "name": index.name,
         "search": index.search,
@@ -133,7 +124,7 @@ def _index_json(index: Found) -> dict[str, Any]:
         "documents": index.documents,
         "failures": index.failures,
         "ready": index.ready,
-        "fields": index.fields,
+        "fields": dict(index.fields),
         "bytes_per_document": index.bytes_per_document,
         "bytes": index.bytes,
     }

@@ -1,30 +1,31 @@
-"""``doctor``: the facts, gathered in one place, and what ``_checks`` makes of them."""
+"""``doctor``: the facts, gathered in one place, and what ``checks`` makes of them."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .._errors import CommandError, ConfigurationError, UnknownCommandError, ValkeyMemoryError
+from .._errors import ConfigurationError, ValkeyMemoryError
 from .._keys import check_prefix
-from .._plans import Reply
 from .._server.clients import WHEELS
 from .._server.connection import ValkeyConnection
-from . import _indexes, _output
-from ._app import FAILED, Json, KeyPrefix, Timeout, Url, own_version
-from ._checks import Conversations, Facts, Finding, Level, Node, diagnose
-from ._indexes import Found
-from ._keyspace import ask, ask_every_node, describe, walk
-from ._models import embed_query
-from ._output import amount, out, say
+from .._server.nodes import nodes_plan
+from .._vectors.discovery import FoundIndex, commands_plan, indexes_plan
+from . import output
+from .app import FAILED, Json, KeyPrefix, Timeout, Url, own_version
+from .checks import diagnose
+from .facts import Conversations, Facts, Finding, Level
+from .models import embed_query
+from .output import amount, out, say
+from .walking import conversation_pages
 
 _LOOKED_AT = 10_000
 _MARKS: dict[Level, tuple[str, str]] = {
@@ -75,7 +76,7 @@ def doctor(
     levels = [finding.level for finding in findings]
     problems, warnings = levels.count("problem"), levels.count("warning")
     if json:
-        _output.print_json(
+        output.print_json(
             {
                 "address": address,
                 "versions": _versions(),
@@ -101,12 +102,12 @@ def _print(finding: Finding) -> None:
     say(
         (mark, style),
         (f"{finding.check:<12}", "dim"),
-        (_output.visible(finding.what), "" if finding.level == "ok" else "bold"),
+        (output.visible(finding.what), "" if finding.level == "ok" else "bold"),
     )
     for label, text in (("cause", finding.cause), ("fix", finding.fix)):
         if not text:
             continue
-        shown = Text(_output.visible(text))
+        shown = Text(output.visible(text))
         if out.is_terminal:
             grid = Table.grid(padding=(0, 2, 0, 0))
             grid.add_column(width=5)
@@ -144,19 +145,17 @@ def gather(
     """Ask for everything that the checks judge. Reads only."""
     wheels = installed_wheels()
     try:
-        nodes, cluster = _nodes(connection)
-        search, has_json = connection.run(
-            ask("look for modules", ("FT._LIST",), ("JSON.GET", "valkey-memory:probe", "$"))
-        )
+        nodes = connection.run(nodes_plan())
+        commands = connection.run(commands_plan())
         return Facts(
             wheels=wheels,
             address=connection.address,
-            cluster=cluster,
+            cluster=any(node.cluster for node in nodes),
             nodes=nodes,
-            search_commands=_indexes.has_search(search),
-            json_commands=not isinstance(has_json, UnknownCommandError),
+            search_commands=commands.search,
+            json_commands=commands.json,
             conversations=_conversations(connection, key_prefix),
-            indexes=_all_indexes(connection, search, index),
+            indexes=_indexes(connection, commands.indexes, index),
             index=index,
             dimension=dimension,
         )
@@ -164,93 +163,22 @@ def gather(
         return Facts(wheels=wheels, address=connection.address, failure=error)
 
 
-def _nodes(connection: ValkeyConnection) -> tuple[list[Node], bool]:
-    infos = ask_every_node(connection, "read the server's state", "INFO", "everything")
-    settings = ask_every_node(connection, "read the server's settings", "CONFIG", "GET", "save")
-    cluster = False
-    nodes = []
-    for address, reply in infos.items():
-        if isinstance(reply, ValkeyMemoryError):
-            if not isinstance(reply, CommandError):
-                raise reply
-            nodes.append(Node(address))  # INFO is not permitted: everything is unknown
-            continue
-        info = read_info(reply)
-        cluster = cluster or info.get("cluster_enabled") == "1"
-        nodes.append(node_from(address, info, settings.get(address)))
-    return nodes, cluster
-
-
-def read_info(reply: Reply) -> dict[str, str]:
-    """INFO's text as names and values. Modules keep their lines, under ``module:NAME``."""
-    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
-    found: dict[str, str] = {"modules": ""}
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if name == "module" and colon:
-            module = dict(part.split("=", 1) for part in value.split(",") if "=" in part)
-            found[f"module:{module.get('name', '')}"] = module.get("ver", "")
-        elif colon:
-            found[name] = value.strip()
-    return found
-
-
-def node_from(address: str, info: Mapping[str, str], settings: Any) -> Node:
-    """What a node's INFO and CONFIG GET save say."""
-
-    def number(name: str) -> int | None:
-        text = info.get(name, "")
-        return int(text) if text.isdigit() else None
-
-    # GLIDE gives CONFIG GET's reply as a dict; where it is refused, as an error.
-    save = settings.get(b"save") if isinstance(settings, dict) else None
-    aof = info.get("aof_enabled")
-    failed = {
-        "snapshot": info.get("rdb_last_bgsave_status"),
-        "append-only file": info.get("aof_last_write_status"),
-    }
-    modules = {
-        name.removeprefix("module:"): int(ver)
-        for name, ver in info.items()
-        if name.startswith("module:") and ver.isdigit()
-    }
-    return Node(
-        address=address,
-        version=info.get("valkey_version") or info.get("redis_version"),
-        name=info.get("server_name", "redis" if "valkey_version" not in info else "valkey"),
-        modules=modules,
-        used_memory=number("used_memory"),
-        maxmemory=number("maxmemory"),
-        maxmemory_policy=info.get("maxmemory_policy"),
-        evicted_keys=number("evicted_keys"),
-        aof=None if aof is None else aof == "1",
-        save=None if save is None else save.decode(),
-        failed_write=next((kind for kind, state in failed.items() if state == "err"), ""),
-    )
-
-
 def _conversations(connection: ValkeyConnection, key_prefix: str) -> Conversations:
     looked_at, endless = 0, []
-    for page in walk(connection, key_prefix):
-        for one in describe(connection, key_prefix, page):
-            looked_at += 1
-            if one.ttl_ms is None:
-                endless.append(one.id)
+    for page in conversation_pages(connection, key_prefix):
+        looked_at += len(page)
+        endless += [one.id for one in page if one.ttl_ms is None]
         if looked_at >= _LOOKED_AT:
             return Conversations(looked_at, endless, more=True)
     return Conversations(looked_at, endless)
 
 
-def _all_indexes(
-    connection: ValkeyConnection, listed: Reply, wanted: str | None
-) -> list[Found] | None:
+def _indexes(
+    connection: ValkeyConnection, listed: Sequence[str] | None, wanted: str | None
+) -> list[FoundIndex] | None:
     """Every index of valkey-search, and the one asked about also when it is of exact search."""
-    found: dict[str, Found] = {}
-    refused = isinstance(listed, ValkeyMemoryError) and _indexes.has_search(listed)
-    names = [] if isinstance(listed, ValkeyMemoryError) else {name.decode() for name in listed}
-    for name in sorted({*names, *([wanted] if wanted else [])}):
-        if (info := _indexes.on_server(connection, name)) is not None:
-            found[name] = _indexes.found_on_server(connection, info, memory=False)
-    if wanted and wanted not in found and (one := _indexes.exact(connection, wanted)) is not None:
-        found[wanted] = one
-    return None if refused and not found else list(found.values())
+    names = list(listed or ())
+    if wanted and wanted not in names:
+        names.append(wanted)
+    found = connection.run(indexes_plan(names))
+    return None if listed is None and not found else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import orjson
@@ -13,21 +13,18 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from .._conversations import plans as _conversation
-from .._conversations.store import MessageStore
+from .. import MessageStore
+from .._conversations.tail import Follower, look_plan
+from .._keys import list_key
 from .._messages.codecs import read_tool_call
 from .._messages.content import REASONING, block_type, split_data_url, standard_block
-from .._plans import Plan, atomic
 from .._server.connection import ValkeyConnection
-from . import _output
-from ._app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
-from ._keyspace import describe, keys_of, walk
-from ._output import amount, out, say, visible, visible_lines
+from . import output
+from .app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
+from .output import amount, out, say, visible, visible_lines
+from .walking import conversation_pages
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session id.")]
-
-_TAIL = 8
-"""Elements that ``--follow`` compares to see what is new in a list that is at its window."""
 
 
 def sessions(
@@ -47,17 +44,13 @@ def sessions(
     Prints while it walks the keyspace, so only each page of it is sorted.
     """
     with connected(url, timeout, key_prefix) as connection:
-        found = (
-            one
-            for page in walk(connection, key_prefix, begins)
-            for one in describe(connection, key_prefix, page)
-        )
+        found = chain.from_iterable(conversation_pages(connection, key_prefix, begins))
         number = messages = 0
         for one in islice(found, limit or None):
             number += 1
             messages += one.messages
             if json:
-                _output.print_json(
+                output.print_json(
                     {
                         "session_id": one.id,
                         "messages": one.messages,
@@ -71,16 +64,16 @@ def sessions(
             say(
                 (f"{one.messages:>8,}", "cyan"),
                 f"  {one.archived or '-':>8}  ",
-                (f"{_output.duration(one.ttl):>10}", "" if one.ttl_ms is not None else "dim"),
+                (f"{output.duration(one.ttl):>10}", "" if one.ttl_ms is not None else "dim"),
                 f"  {visible(one.id)}",
             )
     if json:
         return
     if not number:
         under = f"{key_prefix}{begins}"
-        _output.tell(f"No conversation under {under!r}. Is --key-prefix right?")
+        output.tell(f"No conversation under {under!r}. Is --key-prefix right?")
     else:
-        _output.tell(
+        output.tell(
             f"{amount(number, 'conversation')} with {amount(messages, 'message')}", style="dim"
         )
 
@@ -130,10 +123,10 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a conversation, coloured by role."""
-    key, sidecar = keys_of(key_prefix, session)
-    printer = _Printer(raw=raw, json=json)
+    key = list_key(key_prefix, session)
+    printer = Printer(raw=raw, json=json)
     with connected(url, timeout, key_prefix) as connection:
-        old, elements, length = connection.run(_look(key, sidecar, last, archived))
+        old, elements, length = connection.run(look_plan(key, last, archived=archived))
         if not elements and not old and not follow:
             raise CliError(
                 f"there is no conversation {session!r} at {key!r}; "
@@ -146,86 +139,29 @@ def show(
         printer.print_all(elements, length - len(elements))
         if follow:
             try:
-                _follow(connection, key, elements, length, interval, printer)
+                _follow(connection, Follower(key, elements, length), interval, printer)
             except KeyboardInterrupt:
                 out.file.flush()
 
 
-def _look(
-    key: str, sidecar: str, last: int | None, archived: bool
-) -> Plan[tuple[list[bytes], list[bytes], int]]:
-    """Archived elements if asked, active elements, and how many active ones there are."""
-    commands = [("LRANGE", key, str(-last) if last else "0", "-1"), ("LLEN", key)]
-    if archived:
-        commands.append(("LRANGE", sidecar, "0", "-1"))
-    replies = yield atomic(f"read {key!r}", *commands)
-    return (replies[2] if archived else []), replies[0], replies[1]
-
-
-# --follow
-
-
-def _peek(key: str) -> Plan[tuple[int, list[bytes]]]:
-    """How long the list is, and its end: all that a look costs while nothing happens."""
-    replies = yield atomic(f"follow {key!r}", ("LLEN", key), ("LRANGE", key, str(-_TAIL), "-1"))
-    return replies[0], replies[1]
-
-
-def count_new(old: Sequence[bytes], new: Sequence[bytes], grown: int) -> int | None:
-    """How many elements at the end of ``new`` came after those at the end of ``old``.
-
-    Args:
-        old: The end of the list as it was.
-        new: As it is now; at most as many elements as were asked for.
-        grown: By how much the list is longer, which is the answer unless it is trimmed meanwhile.
-
-    Returns:
-        The number, or None when ``new`` shows nothing of ``old``.
-    """
-    if grown >= len(new):
-        return None
-    candidates: list[int] = [grown, *range(len(new))]
-    for number in candidates:
-        if 0 <= number < len(new):
-            kept = new[: len(new) - number]
-            if old and list(old[-len(kept) :]) == list(kept[-len(old) :]):
-                return number
-    return None
-
-
 def _follow(
-    connection: ValkeyConnection,
-    key: str,
-    shown: Sequence[bytes],
-    length: int,
-    interval: float,
-    printer: _Printer,
+    connection: ValkeyConnection, follower: Follower, interval: float, printer: Printer
 ) -> None:
-    """Print what is added. What was trimmed away between two looks is not seen."""
-    tail = list(shown[-_TAIL:])
+    """Print what is added, until somebody interrupts."""
     while True:
         time.sleep(interval)
-        now, end = connection.run(_peek(key))
-        if (now, end) == (length, tail):
+        news = connection.run(follower.news_plan())
+        if news is None:
             continue
-        number = count_new(tail, end, now - length)
-        if number is None:
-            # More came than a look shows, or other messages stand there now.
-            end = connection.run(_conversation.read(key, 0, -1, ttl_ms=None))
-            now = len(end)
-            number = count_new(tail, end, now - length)
-        if number is None:
-            if tail and not (printer.raw or printer.json):
-                say((f"-- the conversation was {'changed' if end else 'deleted'} --", "dim"))
-            number = len(end)
-        printer.print_all(end[len(end) - number :], now - number)
-        length, tail = now, list(end[-_TAIL:])
+        if news.replaced and not (printer.raw or printer.json):
+            say((f"-- the conversation was {'changed' if news.elements else 'deleted'} --", "dim"))
+        printer.print_all(news.elements, news.first)
 
 
 # One message
 
 
-class _Printer:
+class Printer:
     """Prints elements the way that was asked for."""
 
     def __init__(self, *, raw: bool, json: bool) -> None:
@@ -241,7 +177,7 @@ class _Printer:
         if self.json:
             stored = read_stored(element)
             text = element.decode("utf-8", "backslashreplace")
-            _output.print_json(
+            output.print_json(
                 {
                     "position": position,
                     "archived": archived,
@@ -268,10 +204,10 @@ def _print_message(stored: Stored, position: int, *, archived: bool) -> None:
             for key in ("name", "tool_call_id")
             if isinstance(message.get(key), str)
         ]
-        when = _output.moment(message.get("ts"))
+        when = output.moment(message.get("ts"))
         notes = [*about, when, f"#{position}", *(["archived"] if archived else [])]
         say(
-            (visible(role), _output.ROLE_STYLES.get(role, "bold blue")),
+            (visible(role), output.ROLE_STYLES.get(role, "bold blue")),
             ("  " + "  ".join(visible(note) for note in notes if note), "dim"),
         )
         body = Text("\n").join([*_content_lines(message.get("content")), *_call_lines(message)])
@@ -314,7 +250,7 @@ def _placeholder(kind: str, value: object) -> str:
         mime, data = parts
     about = str(source)
     if isinstance(data, str):
-        about = f"{mime}, {_output.size(len(data) * 3 // 4)}"
+        about = f"{mime}, {output.size(len(data) * 3 // 4)}"
     label = f"{name} {value['filename']}" if value.get("filename") else name
     return visible(f"{label}: {about}" if about else label)
 
@@ -354,7 +290,7 @@ def delete(
         confirm(f"Delete {session!r} with {what} at {connection.address}?", yes=yes)
         deleted = store.delete(session)
     if json:
-        _output.print_json(
+        output.print_json(
             {"session_id": session, "deleted": deleted, "messages": messages, "archived": archived}
         )
     else:

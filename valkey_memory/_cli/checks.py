@@ -5,109 +5,24 @@ A fact that the server would not tell is None, and is called unknown, not wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from .._errors import (
     AuthenticationError,
     ConfigurationError,
     OperationTimeoutError,
     PermissionDeniedError,
-    ValkeyMemoryError,
 )
-from ._indexes import Found
-from ._output import amount, size
-
-Level: TypeAlias = Literal["ok", "warning", "problem"]
-Version: TypeAlias = tuple[int, ...]
+from .._server.nodes import Node
+from .._vectors.discovery import FoundIndex
+from .facts import Facts, Finding, Version, dotted, module_version, version
+from .output import amount, size
 
 OLDEST_SERVER: Version = (7, 2)
 OLDEST_SEARCH: Version = (1, 2)
 HANGS_BEFORE: Version = (9, 1, 2)
 """Valkey 9.0.0 to 9.1.1 can hang on indexed writes in a pipeline (a bug of the server)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One result of a check: what was found, and for what is not ok its cause and the way out."""
-
-    check: str
-    level: Level
-    what: str
-    cause: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What one server process says of itself. A cluster has several."""
-
-    address: str
-    version: str | None = None
-    name: str = "valkey"
-    modules: Mapping[str, int] | None = None
-    """Name to version number, as INFO modules has it."""
-    used_memory: int | None = None
-    maxmemory: int | None = None
-    maxmemory_policy: str | None = None
-    evicted_keys: int | None = None
-    aof: bool | None = None
-    save: str | None = None
-    """CONFIG GET save; None where CONFIG is not permitted."""
-    failed_write: str = ""
-    """The kind of persistence whose last write failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conversations:
-    """How the conversations that were looked at expire."""
-
-    looked_at: int = 0
-    without_ttl: Sequence[str] = ()
-    more: bool = False
-    """Whether there are more that were not looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that the checks know."""
-
-    wheels: Mapping[str, str | None] = field(default_factory=dict)
-    address: str = ""
-    failure: ValkeyMemoryError | None = None
-    """Why nothing more could be asked."""
-    cluster: bool = False
-    nodes: Sequence[Node] = ()
-    search_commands: bool | None = None
-    json_commands: bool | None = None
-    conversations: Conversations | None = None
-    indexes: Sequence[Found] | None = None
-    """None where the server would not list them."""
-    index: str | None = None
-    """The index that was asked about."""
-    dimension: int | None = None
-    """The dimension that it should have."""
-
-
-def version(text: str) -> Version:
-    """``"9.1.2"`` as numbers that can be compared; what is no number ends it."""
-    numbers = []
-    for part in text.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
-
-
-def module_version(number: int) -> Version:
-    """A module's version number as valkey-search and valkey-json count: a byte for each part."""
-    return number >> 16, number >> 8 & 255, number & 255
-
-
-def dotted(numbers: Version) -> str:
-    """``(1, 2, 0)`` as ``"1.2.0"``."""
-    return ".".join(map(str, numbers))
 
 
 def check_wheels(facts: Facts) -> Iterator[Finding]:
@@ -417,7 +332,7 @@ def check_indexes(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _index_findings(facts: Facts, index: Found) -> Iterator[Finding]:
+def _index_findings(facts: Facts, index: FoundIndex) -> Iterator[Finding]:
     wanted = facts.dimension
     if index.name == facts.index and not index.dimension:
         yield Finding(

@@ -1,0 +1,18 @@
+"""The app with all its commands, in the order in which the help lists them."""
+
+from __future__ import annotations
+
+from . import conversations, demo, doctor, search, stats, transfer
+from .app import app
+
+app.command("sessions")(conversations.sessions)
+app.command("show")(conversations.show)
+app.command("search")(search.search)
+app.command("stats")(stats.stats)
+app.command("doctor")(doctor.doctor)
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
+app.command("delete")(conversations.delete)
+app.command("demo")(demo.demo)
+
+__all__ = ["app"]

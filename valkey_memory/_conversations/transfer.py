@@ -1,0 +1,320 @@
+"""Whole conversations: read, written back, and as the lines of a file that holds them.
+
+The first line names the format, the last counts what came before, so that a cut file is noticed.
+Between them each conversation is one line, followed by one line for each of its messages::
+
+    {"type":"conversation","session_id":"alice-1","messages":1,"archived":0,"ttl_ms":86399000}
+    {"type":"message","message":{"role":"user","content":"Hi","ts":1767225600000}}
+
+An element whose JSON text would not come back byte by byte stands under ``text`` as a string, and
+one that is no UTF-8 under ``base64``. Archived messages come first and say ``"archived":true``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from .. import _keys
+from .._errors import ExportFileError
+from .._plans import Command, Plan, Request
+from .listing import Conversation
+
+FORMAT, VERSION = "valkey-memory-export", 1
+Mode: TypeAlias = Literal["new", "replace", "append"]
+"""What to do with a conversation that exists: leave it alone, replace it, or add to it."""
+
+_BATCH_MESSAGES = 2_000
+_BATCH_CONVERSATIONS = 200
+_BATCH_BYTES = 4_000_000
+
+# KEYS: both lists. Their elements and TTLs as of one moment.
+_READ = """
+local lists = {}
+for i, key in ipairs(KEYS) do
+  lists[i] = {redis.call('LRANGE', key, 0, -1), redis.call('PTTL', key)}
+end
+return lists
+"""
+
+# KEYS: the list and its sidecars. ARGV: mode, TTL or '', the archived list's number in KEYS, how
+# many archived elements, the type of each key, and the elements, archived first. Returns 0 when the
+# conversation is there and nothing was said about that. One that is added to keeps its expiry, also
+# for a list that this makes. RPUSH in portions, because Lua unpacks at most about 8,000 values.
+_WRITE = """
+local mode, ttl = ARGV[1], ARGV[2]
+local expires = -2
+for i, key in ipairs(KEYS) do
+  local type, expected = redis.call('TYPE', key).ok, ARGV[4 + i]
+  if type ~= expected and type ~= 'none' then
+    return redis.error_reply('WRONGTYPE not a ' .. expected)
+  end
+  if expires == -2 then expires = redis.call('PEXPIRETIME', key) end
+end
+local exists = expires ~= -2
+if exists and mode == 'new' then return 0 end
+if mode == 'replace' then redis.call('UNLINK', unpack(KEYS)) end
+local function push(key, first, last)
+  for start = first, last, 4000 do
+    redis.call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
+  end
+end
+local first = 5 + #KEYS
+local active = first + tonumber(ARGV[4])
+push(KEYS[tonumber(ARGV[3])], first, active - 1)
+push(KEYS[1], active, #ARGV)
+for _, key in ipairs(KEYS) do
+  if exists and mode == 'append' then
+    if expires > 0 then redis.call('PEXPIREAT', key, expires) end
+  elseif ttl ~= '' then
+    redis.call('PEXPIRE', key, ttl)
+  end
+end
+return 1
+"""
+
+
+@dataclass(slots=True)
+class Whole:
+    """A conversation with its elements, as they are stored."""
+
+    id: str
+    ttl_ms: int | None
+    active: list[bytes] = field(default_factory=list)
+    archived: list[bytes] = field(default_factory=list)
+
+    def size(self) -> int:
+        """Bytes of its elements."""
+        return sum(map(len, self.active)) + sum(map(len, self.archived))
+
+
+# Plans
+
+
+def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
+    """The conversations that there are, each as of one moment. One round trip."""
+    commands: list[Command] = []
+    for one in ids:
+        key = _keys.list_key(key_prefix, one)
+        commands.append(("EVAL", _READ, "2", key, _keys.sidecar(key, _keys.ARCHIVED)))
+    replies = yield Request("read conversations", tuple(commands))
+    found = []
+    for one, ((active, ttl), (archived, archived_ttl)) in zip(ids, replies, strict=True):
+        if active or archived:
+            left = ttl if active else archived_ttl
+            found.append(Whole(one, left if left >= 0 else None, active, archived))
+    return found
+
+
+def write_whole_plan(
+    key_prefix: str, conversations: Sequence[Whole], mode: Mode
+) -> Plan[list[str]]:
+    """Write conversations, each at once or not at all, and begin their TTL again. One round trip.
+
+    Args:
+        key_prefix: Of the conversations.
+        conversations: What to write.
+        mode: ``"new"`` leaves those that exist alone. ``"replace"`` deletes all keys of them
+            first. ``"append"`` adds to them, and their TTL stays.
+
+    Returns:
+        The ids of those that exist and were left alone.
+
+    Raises:
+        KeyTypeError: A key holds a value of another type. That conversation was not written, others
+            may have been.
+    """
+    types = ("list", *_keys.SIDECARS.values())
+    archived = str(2 + list(_keys.SIDECARS).index(_keys.ARCHIVED))
+    commands: list[Command] = []
+    for one in conversations:
+        keys = _keys.conversation_keys(_keys.list_key(key_prefix, one.id))
+        # A TTL that ends this very moment is still one.
+        ttl = "" if one.ttl_ms is None else str(max(one.ttl_ms, 1))
+        about = (mode, ttl, archived, str(len(one.archived)), *types)
+        elements = (*one.archived, *one.active)
+        commands.append(("EVAL", _WRITE, str(len(keys)), *keys, *about, *elements))
+    replies = yield Request("write conversations", tuple(commands))
+    return [one.id for one, reply in zip(conversations, replies, strict=True) if not reply]
+
+
+def read_batches(known: Iterable[Conversation]) -> Iterator[list[str]]:
+    """The ids of conversations that are read in one round trip."""
+    batch: list[str] = []
+    messages = 0
+    for one in known:
+        messages += one.messages + one.archived
+        if batch and (messages > _BATCH_MESSAGES or len(batch) == _BATCH_CONVERSATIONS):
+            yield batch
+            batch, messages = [], one.messages + one.archived
+        batch.append(one.id)
+    if batch:
+        yield batch
+
+
+def write_batches(conversations: Iterable[Whole]) -> Iterator[list[Whole]]:
+    """Conversations that are written in one round trip."""
+    batch: list[Whole] = []
+    size = 0
+    for one in conversations:
+        if batch and (size + one.size() > _BATCH_BYTES or len(batch) == _BATCH_CONVERSATIONS):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += one.size()
+    if batch:
+        yield batch
+
+
+# Lines
+
+
+def first_line() -> bytes:
+    """The line that names the format."""
+    return _line({"type": "export", "format": FORMAT, "version": VERSION})
+
+
+def lines_of(whole: Whole) -> Iterator[bytes]:
+    """The lines of one conversation."""
+    yield _line(
+        {
+            "type": "conversation",
+            "session_id": whole.id,
+            "messages": len(whole.active),
+            "archived": len(whole.archived),
+            "ttl_ms": whole.ttl_ms,
+        }
+    )
+    for element in whole.archived:
+        yield _line({"type": "message", "archived": True, **encode(element)})
+    for element in whole.active:
+        yield _line({"type": "message", **encode(element)})
+
+
+def last_line(conversations: int, messages: int) -> bytes:
+    """The line that counts what came before."""
+    return _line({"type": "end", "conversations": conversations, "messages": messages})
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value) + b"\n"
+
+
+def encode(element: bytes) -> dict[str, Any]:
+    """An element in a form that ``decode`` gives back byte by byte, readable if it can be."""
+    try:
+        value = orjson.loads(element)
+        if isinstance(value, dict) and orjson.dumps(value) == element:
+            return {"message": value}
+    except ValueError:
+        pass  # no JSON, and so it is kept as text
+    try:
+        return {"text": element.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(element).decode()}
+
+
+def decode(line: dict[str, Any]) -> bytes:
+    """The element of a line.
+
+    Raises:
+        ValueError: There is none in it.
+    """
+    if isinstance(line.get("message"), dict):
+        return orjson.dumps(line["message"])
+    if isinstance(line.get("text"), str):
+        return str(line["text"]).encode()
+    if isinstance(line.get("base64"), str):
+        return base64.b64decode(line["base64"], validate=True)
+    raise ValueError('it has neither "message" nor "text" nor "base64"')
+
+
+def check_lines(lines: Iterable[bytes], name: str) -> tuple[list[str], int]:
+    """The session ids and the number of messages of an export that is whole.
+
+    Args:
+        lines: Of the file ``name``.
+        name: For errors.
+
+    Raises:
+        ExportFileError: It is damaged, or no export; says in which line.
+    """
+    ids: dict[str, None] = {}
+    messages = 0
+    for whole in read_lines(lines, name):
+        if whole.id in ids:
+            raise ExportFileError(f"{name} has the conversation {whole.id!r} twice")
+        ids[whole.id] = None
+        messages += len(whole.active) + len(whole.archived)
+    return list(ids), messages
+
+
+def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Whole]:
+    """The conversations of an export, one after the other.
+
+    Args:
+        lines: Of the file ``name``.
+        name: For errors.
+
+    Raises:
+        ExportFileError: It is damaged, or no export; says in which line. What came before that line
+            was given out already.
+    """
+    whole: Whole | None = None
+    expected = (0, 0)
+    conversations = messages = number = 0
+    ended = False
+    for number, raw in enumerate(lines, 1):
+        try:
+            line = orjson.loads(raw)
+            kind = line.get("type") if isinstance(line, dict) else None
+            if (number == 1) != (kind == "export") or ended:
+                raise ValueError("an export has one beginning and one end")
+            if kind == "export":
+                if (line.get("format"), line.get("version")) != (FORMAT, VERSION):
+                    raise ValueError(f"it is not {FORMAT} version {VERSION}")
+            elif kind == "message" and whole is not None:
+                (whole.archived if line.get("archived") else whole.active).append(decode(line))
+            elif kind in ("conversation", "end"):
+                if whole is not None:
+                    _check_complete(whole, expected)
+                    messages += sum(expected)
+                    yield whole
+                if kind == "conversation":
+                    whole, expected = _begin(line)
+                    conversations += 1
+                elif (line.get("conversations"), line.get("messages")) == (conversations, messages):
+                    ended = True
+                else:
+                    raise ValueError("the counts at the end are not those of the file")
+            else:
+                raise ValueError(f"{kind!r} is no type that belongs here")
+        except (ValueError, binascii.Error) as error:
+            raise ExportFileError(f"line {number} of {name}: {error}") from error
+    if not ended:
+        raise ExportFileError(
+            f"{name} ends after line {number} without its end line: it is cut off, or no export"
+        )
+
+
+def _begin(line: dict[str, Any]) -> tuple[Whole, tuple[int, int]]:
+    """A conversation without its elements, and how many of each kind it has."""
+    session_id, ttl = line.get("session_id"), line.get("ttl_ms")
+    active, archived = line.get("messages"), line.get("archived")
+    if not isinstance(session_id, str) or not session_id:
+        raise ValueError("it has no session_id")
+    if type(active) is not int or type(archived) is not int:
+        raise ValueError("it does not count its messages")
+    if ttl is not None and (type(ttl) is not int or not 0 <= ttl < 2**53):
+        raise ValueError(f"ttl_ms is {ttl!r}")
+    return Whole(session_id, ttl), (active, archived)
+
+
+def _check_complete(whole: Whole, expected: tuple[int, int]) -> None:
+    if (len(whole.active), len(whole.archived)) != expected or not sum(expected):
+        raise ValueError(f"the conversation {whole.id!r} before it lacks messages")
