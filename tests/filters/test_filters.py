@@ -31,7 +31,7 @@ from valkey_memory._filters.query import (
     encode_tag,
     encode_word,
 )
-from valkey_memory._vectors.documents import view
+from valkey_memory._vectors.records import view
 from valkey_memory._vectors.schema import IndexSchema
 
 from ..vectors.conftest import WORKER, RealServer

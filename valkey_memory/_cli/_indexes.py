@@ -156,7 +156,7 @@ def found_on_server(connection: ValkeyConnection, info: IndexInfo, *, memory: bo
 
 def _bytes_per_document(connection: ValkeyConnection, info: IndexInfo) -> int | None:
     try:
-        ids = connection.run(_index.matching_ids(None, 0, _SAMPLE, schema_of(info)))
+        ids = connection.run(_index.matching_ids_plan(None, 0, _SAMPLE, schema_of(info)))
     except ValkeyMemoryError:
         return None  # not made by this library: it lacks the field that finds every document
     keys = [f"{info.name}:{one}" for one in ids]
