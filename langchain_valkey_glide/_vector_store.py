@@ -5,32 +5,22 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from valkey_memory import InvalidArgumentError, ValkeyConnection
-from valkey_memory._arguments import TTL, check_count, ttl_to_milliseconds
+from valkey_memory import Document as StoredDocument
+from valkey_memory import Hit, InvalidArgumentError, ValkeyConnection, VectorIndex
+from valkey_memory._arguments import TTL, check_count
 from valkey_memory._filters.expressions import FieldType
-from valkey_memory._models.embedding import (
-    BATCH_SIZE,
-    CONCURRENCY,
-    aembed_documents,
-    embed_documents,
-    known_dimension,
-)
-from valkey_memory._server.connection import choose_connection
-from valkey_memory._vectors.documents import Document as StoredDocument
-from valkey_memory._vectors.documents import Hit
-from valkey_memory._vectors.index import VectorIndex
-from valkey_memory._vectors.plans import DEFAULT_EXACT_LIMIT, AnyFilter, Search
-from valkey_memory._vectors.schema import Algorithm, Storage
-from valkey_memory._vectors.server import Progress
-from valkey_memory._vectors.vector import Metric
+from valkey_memory._models.embedding import BATCH_SIZE, CONCURRENCY
+from valkey_memory._vectors.options import IndexOptions, with_index_options
+from valkey_memory._vectors.plans import AnyFilter
+from valkey_memory._vectors.storage import Progress
+from valkey_memory._vectors.text_index import TextIndex
 from valkey_memory.adapters.construct import construct, has_fields
 
 Scored = list[tuple[Document, float]]
@@ -84,6 +74,7 @@ class ValkeyVectorStore(VectorStore):
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
     """
 
+    @with_index_options
     def __init__(
         self,
         embedding: Embeddings,
@@ -91,20 +82,11 @@ class ValkeyVectorStore(VectorStore):
         *,
         url: str | None = None,
         connection: ValkeyConnection | None = None,
-        storage: Storage = "json",
-        search: Search = "auto",
         metadata_fields: dict[str, FieldType] | None = None,
         dimension: int | None = None,
-        metric: Metric = "cosine",
-        algorithm: Algorithm = "hnsw",
-        m: int = 16,
-        ef_construction: int = 64,
-        ef_runtime: int = 100,
-        ttl: TTL | None = None,
-        refresh_ttl_on_read: bool = False,
-        exact_limit: int = DEFAULT_EXACT_LIMIT,
         embedding_batch_size: int = BATCH_SIZE,
         embedding_concurrency: int = CONCURRENCY,
+        **options: Unpack[IndexOptions],
     ) -> None:
         if not isinstance(embedding, Embeddings):
             raise InvalidArgumentError(
@@ -113,33 +95,18 @@ class ValkeyVectorStore(VectorStore):
         check_count(embedding_batch_size, "embedding_batch_size")
         check_count(embedding_concurrency, "embedding_concurrency")
         self._embedding = embedding
-        self._batch_size = embedding_batch_size
-        self._concurrency = embedding_concurrency
-        self.connection = choose_connection(url, connection)
-
-        def make_index(dimension: int) -> VectorIndex:
-            return VectorIndex(
-                index_name,
-                dimension,
-                fields=metadata_fields,
-                connection=self.connection,
-                storage=storage,
-                search=search,
-                metric=metric,
-                algorithm=algorithm,
-                m=m,
-                ef_construction=ef_construction,
-                ef_runtime=ef_runtime,
-                ttl=ttl,
-                refresh_ttl_on_read=refresh_ttl_on_read,
-                exact_limit=exact_limit,
-            )
-
-        self._make_index = make_index
-        known = known_dimension(embedding) if dimension is None else dimension
-        # With an unknown dimension one is made all the same, so that wrong options fail here.
-        index = make_index(1 if known is None else known)
-        self._index: VectorIndex | None = None if known is None else index
+        self._texts = TextIndex(
+            embedding,
+            index_name,
+            dimension,
+            fields=metadata_fields,
+            url=url,
+            connection=connection,
+            batch_size=embedding_batch_size,
+            concurrency=embedding_concurrency,
+            **options,
+        )
+        self.connection = self._texts.index.connection
 
     @property
     def embeddings(self) -> Embeddings:
@@ -147,32 +114,12 @@ class ValkeyVectorStore(VectorStore):
 
     @property
     def index(self) -> VectorIndex:
-        """The index underneath: counts, paging, ``info``, ``drop``.
-
-        Where the model does not tell its dimension, and nothing was embedded yet, this embeds one
-        word to find out.
-        """
-        if self._index is None:
-            self._index = self._make_index(len(self._embedding.embed_query("dimension")))
-        return self._index
+        """The index underneath: counts, paging, ``info``, ``drop``."""
+        return self._texts.index
 
     async def aindex(self) -> VectorIndex:
-        """Async ``index``."""
-        if self._index is None:
-            vector = await self._embedding.aembed_query("dimension")
-            self._index = self._index or self._make_index(len(vector))
-        return self._index
-
-    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
-        if self._index is None:
-            self._index = self._make_index(len(vector))
-        return self._index
-
-    def _batch(self, size: int | None) -> int:
-        if size is None:
-            return self._batch_size
-        check_count(size, "batch_size")
-        return min(size, self._batch_size)
+        """``index``, for symmetry; nothing is waited for."""
+        return self._texts.index
 
     # Writing
 
@@ -200,13 +147,9 @@ class ValkeyVectorStore(VectorStore):
         Returns:
             The ids, in order.
         """
-        contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
-        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
-        vectors = embed_documents(self._embedding, contents, self._batch(batch_size))
-        if contents:
-            documents = _stored(contents, metadata, known_ids, vectors)
-            self._index_for(vectors[0]).upsert(documents, ttl=ttl, progress=progress)
-        return known_ids
+        return self._texts.add(
+            texts, metadatas, ids=ids, ttl=ttl, batch_size=batch_size, progress=progress
+        )
 
     async def aadd_texts(
         self,
@@ -219,15 +162,9 @@ class ValkeyVectorStore(VectorStore):
         progress: Progress | None = None,
     ) -> list[str]:
         """Async ``add_texts``."""
-        contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
-        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
-        vectors = await aembed_documents(
-            self._embedding, contents, self._batch(batch_size), self._concurrency
+        return await self._texts.aadd(
+            texts, metadatas, ids=ids, ttl=ttl, batch_size=batch_size, progress=progress
         )
-        if contents:
-            documents = _stored(contents, metadata, known_ids, vectors)
-            await self._index_for(vectors[0]).aupsert(documents, ttl=ttl, progress=progress)
-        return known_ids
 
     def add_documents(
         self,
@@ -287,11 +224,10 @@ class ValkeyVectorStore(VectorStore):
     ) -> bool:
         """Async ``delete``."""
         _check_delete(ids, filter)
-        index = await self.aindex()
         if ids is None:
-            await index.adelete_where(filter)
+            await self.index.adelete_where(filter)
         else:
-            await index.adelete(ids)
+            await self.index.adelete(ids)
         return True
 
     # Reading
@@ -302,7 +238,7 @@ class ValkeyVectorStore(VectorStore):
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Async ``get_by_ids``."""
-        return [_document(found) for found in await (await self.aindex()).aget(ids)]
+        return [_document(found) for found in await self.index.aget(ids)]
 
     def similarity_search_with_score(
         self,
@@ -319,8 +255,7 @@ class ValkeyVectorStore(VectorStore):
             filter: ``{"user_id": "alice", "year": {"$gte": 2025}}``, or an expression of
                 ``valkey_memory``'s ``Tag``, ``Numeric`` and ``Text``.
         """
-        vector = self._embedding.embed_query(query)
-        return self.similarity_search_with_score_by_vector(vector, k, filter=filter)
+        return _scored(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search_with_score(
         self,
@@ -330,8 +265,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> Scored:
         """Async ``similarity_search_with_score``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_with_score_by_vector(vector, k, filter=filter)
+        return _scored(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_with_score_by_vector(
         self,
@@ -341,7 +275,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> Scored:
         """``similarity_search_with_score`` for a vector."""
-        return _scored(self._index_for(embedding).search(embedding, k, filter=filter))
+        return _scored(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_with_score_by_vector(
         self,
@@ -351,7 +285,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> Scored:
         """Async ``similarity_search_with_score_by_vector``."""
-        return _scored(await self._index_for(embedding).asearch(embedding, k, filter=filter))
+        return _scored(await self.index.asearch(embedding, k, filter=filter))
 
     def similarity_search(
         self,
@@ -361,8 +295,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """The ``k`` nearest documents, nearest first."""
-        vector = self._embedding.embed_query(query)
-        return self.similarity_search_by_vector(vector, k, filter=filter)
+        return _documents(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search(
         self,
@@ -372,8 +305,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """Async ``similarity_search``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_by_vector(vector, k, filter=filter)
+        return _documents(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_by_vector(
         self,
@@ -383,7 +315,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """``similarity_search`` for a vector."""
-        return _documents(self._index_for(embedding).search(embedding, k, filter=filter))
+        return _documents(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_by_vector(
         self,
@@ -393,7 +325,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """Async ``similarity_search_by_vector``."""
-        return _documents(await self._index_for(embedding).asearch(embedding, k, filter=filter))
+        return _documents(await self.index.asearch(embedding, k, filter=filter))
 
     def max_marginal_relevance_search(
         self,
@@ -413,9 +345,10 @@ class ValkeyVectorStore(VectorStore):
             lambda_mult: 1 is nearness alone, 0 is variety alone.
             filter: As in ``similarity_search_with_score``.
         """
-        vector = self._embedding.embed_query(query)
-        return self.max_marginal_relevance_search_by_vector(
-            vector, k, fetch_k, lambda_mult, filter=filter
+        return _documents(
+            self._texts.search_diverse(
+                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
+            )
         )
 
     async def amax_marginal_relevance_search(
@@ -428,9 +361,10 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.amax_marginal_relevance_search_by_vector(
-            vector, k, fetch_k, lambda_mult, filter=filter
+        return _documents(
+            await self._texts.asearch_diverse(
+                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
+            )
         )
 
     def max_marginal_relevance_search_by_vector(
@@ -443,7 +377,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """``max_marginal_relevance_search`` for a vector."""
-        hits = self._index_for(embedding).search_diverse(
+        hits = self.index.search_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
         return _documents(hits)
@@ -458,7 +392,7 @@ class ValkeyVectorStore(VectorStore):
         filter: AnyFilter | None = None,  # noqa: A002
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search_by_vector``."""
-        hits = await self._index_for(embedding).asearch_diverse(
+        hits = await self.index.asearch_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
         return _documents(hits)
@@ -498,42 +432,6 @@ class ValkeyVectorStore(VectorStore):
         store = cls(embedding, **kwargs)
         await store.aadd_texts(texts, metadatas, ids=ids)
         return store
-
-
-def _checked_texts(
-    texts: Iterable[str],
-    metadatas: Sequence[dict[str, Any]] | None,
-    ids: Sequence[str | None] | None,
-) -> tuple[list[str], list[dict[str, Any]], list[str]]:
-    """Texts, metadata and ids of one length; checked before anything is embedded."""
-    if isinstance(texts, str):
-        raise InvalidArgumentError("texts must be a list of strings, not one string")
-    if isinstance(ids, str):
-        raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
-    contents = list(texts)
-    for name, given in (("metadatas", metadatas), ("ids", ids)):
-        if given is not None and len(given) != len(contents):
-            raise InvalidArgumentError(f"{len(contents)} texts and {len(given)} {name}")
-    for one in ids or ():
-        if one is not None and (not isinstance(one, str) or not one):
-            raise InvalidArgumentError(f"an id must be a non-empty string or None, not {one!r}")
-    for values in metadatas or ():
-        if not isinstance(values, Mapping):
-            raise InvalidArgumentError(f"metadata must be a dict, not {values!r:.80}")
-    known_ids = [one or str(uuid.uuid4()) for one in ids or [None] * len(contents)]
-    if len(set(known_ids)) != len(known_ids):
-        twice = next(one for one in known_ids if known_ids.count(one) > 1)
-        raise InvalidArgumentError(f"id {twice!r} occurs twice in one call")
-    return contents, list(metadatas or [{} for _ in contents]), known_ids
-
-
-def _stored(
-    contents: Sequence[str],
-    metadata: Sequence[dict[str, Any]],
-    ids: Sequence[str],
-    vectors: Sequence[Sequence[float]],
-) -> list[StoredDocument]:
-    return [StoredDocument(*parts) for parts in zip(ids, contents, metadata, vectors, strict=True)]
 
 
 def _parts(documents: Sequence[Document]) -> tuple[list[str], list[dict[str, Any]]]:

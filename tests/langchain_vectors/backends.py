@@ -39,8 +39,7 @@ class Backend:
 
     def clean(self) -> None:
         for store in self.stores:
-            if store._index is not None:
-                store._index.drop(delete_documents=True)
+            store.index.drop(delete_documents=True)
 
 
 @contextmanager

@@ -248,8 +248,8 @@ def matching_ids_plan(
 def _too_many(schema: IndexSchema) -> CommandError:
     return CommandError(
         f"{limits.RESULTS_LOOKED_AT} documents of index {schema.name!r} or more satisfy the "
-        "filter, and valkey-search looks at no more of them: narrow the filter, or raise the server's "
-        "search.max-nonvector-search-results-fetched"
+        "filter, and valkey-search looks at no more of them: narrow the filter, or raise the "
+        "server's search.max-nonvector-search-results-fetched"
     )
 
 
