@@ -2,6 +2,8 @@
 
 # The base class lets every method take any keyword argument; here a misspelt one is an error.
 # mypy: disable-error-code="override"
+# LangChain calls it filter.
+# ruff: noqa: A002
 
 from __future__ import annotations
 
@@ -12,8 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from valkey_memory import Document as StoredDocument
-from valkey_memory import Hit, InvalidArgumentError, ValkeyConnection, VectorIndex
+from valkey_memory import InvalidArgumentError, ValkeyConnection, VectorIndex
 from valkey_memory._arguments import TTL, check_count
 from valkey_memory._filters.expressions import FieldType
 from valkey_memory._models.embedding import BATCH_SIZE, CONCURRENCY
@@ -21,10 +22,8 @@ from valkey_memory._vectors.options import IndexOptions, with_index_options
 from valkey_memory._vectors.plans import AnyFilter
 from valkey_memory._vectors.storage import Progress
 from valkey_memory._vectors.text_index import TextIndex
-from valkey_memory.adapters.construct import construct, has_fields
 
-Scored = list[tuple[Document, float]]
-_constructible = has_fields(Document, "id", "metadata", "page_content", "type")
+from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
 
 
 class ValkeyVectorStore(VectorStore):
@@ -58,7 +57,7 @@ class ValkeyVectorStore(VectorStore):
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
             ``"text"``. ``{"content": "text"}`` makes the documents' text filterable by words.
-        dimension: Numbers per vector. By default known from the model, or seen in its vectors.
+        dimension: Numbers per vector. By default the model's, or that of what is stored.
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
@@ -118,7 +117,7 @@ class ValkeyVectorStore(VectorStore):
         return self._texts.index
 
     async def aindex(self) -> VectorIndex:
-        """``index``, for symmetry; nothing is waited for."""
+        """``index``. Nothing is waited for."""
         return self._texts.index
 
     # Writing
@@ -177,8 +176,8 @@ class ValkeyVectorStore(VectorStore):
     ) -> list[str]:
         """``add_texts`` of documents; their own ids are used where ``ids`` has none."""
         return self.add_texts(
-            *_parts(documents),
-            ids=_ids(documents, ids),
+            *parts_of(documents),
+            ids=ids_of(documents, ids),
             ttl=ttl,
             batch_size=batch_size,
             progress=progress,
@@ -195,19 +194,14 @@ class ValkeyVectorStore(VectorStore):
     ) -> list[str]:
         """Async ``add_documents``."""
         return await self.aadd_texts(
-            *_parts(documents),
-            ids=_ids(documents, ids),
+            *parts_of(documents),
+            ids=ids_of(documents, ids),
             ttl=ttl,
             batch_size=batch_size,
             progress=progress,
         )
 
-    def delete(
-        self,
-        ids: list[str] | None = None,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
-    ) -> bool:
+    def delete(self, ids: list[str] | None = None, *, filter: AnyFilter | None = None) -> bool:
         """Delete documents by id, or every one that satisfies ``filter``; unknown ids are fine."""
         _check_delete(ids, filter)
         if ids is None:
@@ -217,10 +211,7 @@ class ValkeyVectorStore(VectorStore):
         return True
 
     async def adelete(
-        self,
-        ids: list[str] | None = None,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, ids: list[str] | None = None, *, filter: AnyFilter | None = None
     ) -> bool:
         """Async ``delete``."""
         _check_delete(ids, filter)
@@ -234,18 +225,14 @@ class ValkeyVectorStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Documents by id, in that order; unknown ids are left out."""
-        return [_document(found) for found in self.index.get(ids)]
+        return [to_document(found) for found in self.index.get(ids)]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Async ``get_by_ids``."""
-        return [_document(found) for found in await self.index.aget(ids)]
+        return [to_document(found) for found in await self.index.aget(ids)]
 
     def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """The ``k`` nearest documents with their similarity, nearest first.
 
@@ -255,77 +242,49 @@ class ValkeyVectorStore(VectorStore):
             filter: ``{"user_id": "alice", "year": {"$gte": 2025}}``, or an expression of
                 ``valkey_memory``'s ``Tag``, ``Numeric`` and ``Text``.
         """
-        return _scored(self._texts.search(query, k, filter=filter))
+        return to_scored(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """Async ``similarity_search_with_score``."""
-        return _scored(await self._texts.asearch(query, k, filter=filter))
+        return to_scored(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_with_score_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """``similarity_search_with_score`` for a vector."""
-        return _scored(self.index.search(embedding, k, filter=filter))
+        return to_scored(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_with_score_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """Async ``similarity_search_with_score_by_vector``."""
-        return _scored(await self.index.asearch(embedding, k, filter=filter))
+        return to_scored(await self.index.asearch(embedding, k, filter=filter))
 
     def similarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """The ``k`` nearest documents, nearest first."""
-        return _documents(self._texts.search(query, k, filter=filter))
+        return to_documents(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """Async ``similarity_search``."""
-        return _documents(await self._texts.asearch(query, k, filter=filter))
+        return to_documents(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """``similarity_search`` for a vector."""
-        return _documents(self.index.search(embedding, k, filter=filter))
+        return to_documents(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """Async ``similarity_search_by_vector``."""
-        return _documents(await self.index.asearch(embedding, k, filter=filter))
+        return to_documents(await self.index.asearch(embedding, k, filter=filter))
 
     def max_marginal_relevance_search(
         self,
@@ -334,7 +293,7 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """``k`` of the ``fetch_k`` nearest documents, near the query and unlike each other.
 
@@ -345,7 +304,7 @@ class ValkeyVectorStore(VectorStore):
             lambda_mult: 1 is nearness alone, 0 is variety alone.
             filter: As in ``similarity_search_with_score``.
         """
-        return _documents(
+        return to_documents(
             self._texts.search_diverse(
                 query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
             )
@@ -358,10 +317,10 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search``."""
-        return _documents(
+        return to_documents(
             await self._texts.asearch_diverse(
                 query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
             )
@@ -374,13 +333,13 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """``max_marginal_relevance_search`` for a vector."""
         hits = self.index.search_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
-        return _documents(hits)
+        return to_documents(hits)
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -389,13 +348,13 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search_by_vector``."""
         hits = await self.index.asearch_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
-        return _documents(hits)
+        return to_documents(hits)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Similarity to relevance, 0 to 1: what points away from the query is not relevant."""
@@ -434,48 +393,8 @@ class ValkeyVectorStore(VectorStore):
         return store
 
 
-def _parts(documents: Sequence[Document]) -> tuple[list[str], list[dict[str, Any]]]:
-    return [d.page_content for d in documents], [d.metadata for d in documents]
-
-
-def _ids(documents: Sequence[Document], ids: Sequence[str | None] | None) -> Sequence[str | None]:
-    if ids is None:
-        return [document.id for document in documents]
-    if len(ids) != len(documents):
-        return ids  # the error names both numbers
-    return [
-        document.id if given is None else given
-        for given, document in zip(ids, documents, strict=True)
-    ]
-
-
 def _check_delete(ids: object, condition: object) -> None:
     if (ids is None) == (condition is None):
         raise InvalidArgumentError(
             "delete takes ids or filter=; to delete everything use index.delete_where(None)"
         )
-
-
-def _document(found: StoredDocument) -> Document:
-    return Document(id=found.id, page_content=found.content, metadata=dict(found.metadata))
-
-
-def _scored(hits: Sequence[Hit]) -> Scored:
-    return [(_document(hit.document), hit.score) for hit in hits]
-
-
-def _documents(hits: Sequence[Hit]) -> list[Document]:
-    """What was found, without its score. Making one Document at a time takes longer than all else
-    that a search does in Python."""
-    if not _constructible:
-        return [_document(hit.document) for hit in hits]
-    fields = [
-        {
-            "id": hit.document.id,
-            "metadata": dict(hit.document.metadata),
-            "page_content": hit.document.content,
-            "type": "Document",
-        }
-        for hit in hits
-    ]
-    return construct(Document, fields, {"id", "metadata", "page_content"})
