@@ -34,9 +34,9 @@ from valkey_memory._filters.query import (
 from valkey_memory._vectors.records import view
 from valkey_memory._vectors.schema import IndexSchema
 
-from ..vectors.conftest import WORKER, RealServer
+from ..search_server import RealServer, wipe
+from ..vectors.conftest import WORKER
 from ..vectors.documents import QUERY, ids
-from ..vectors.search_server import wipe
 from .conditions import FIELDS, POOL, TAGS, TEXTS, Condition, conditions, document_lists, words_of
 
 SCHEMA = IndexSchema("pool", 4, fields=FIELDS)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from langchain_valkey_glide import ValkeyVectorStore, _documents
 from valkey_memory import DocumentError, FilterError, InvalidArgumentError, ValkeyMemoryError
 
 from ..models.words import Words, bag_of_words
-from ..vectors.search_server import send
+from ..search_server import send
 from .backends import Backend
 
 AWKWARD_IDS = ["a b", "a:b", "{tag}", "*", "ключ", "line\nbreak", '"quoted"', "\\", "x" * 500]

@@ -44,7 +44,8 @@ from valkey_memory import (
 )
 from valkey_memory import Document as StoredDocument
 
-from .conftest import MakeStore, Side, send
+from ..search_server import send
+from .conftest import MakeStore, Side
 from .nodes import ids, node
 
 MakeSide = Callable[..., Side]

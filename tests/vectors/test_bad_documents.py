@@ -17,9 +17,9 @@ from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
 from valkey_memory._vectors.limits import DOCUMENT_BYTES
 
+from ..search_server import send
 from .conftest import INDEX
 from .documents import QUERY, doc
-from .search_server import send
 
 OK = [1.0, 2.0, 3.0, 4.0]
 

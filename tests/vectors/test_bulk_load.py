@@ -15,10 +15,10 @@ from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
+from ..search_server import SearchSource
 from ..servers import admin
 from .conftest import BACKENDS, FIELDS
 from .documents import doc
-from .search_server import SearchSource
 
 
 @pytest.fixture

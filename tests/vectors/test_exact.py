@@ -24,10 +24,10 @@ from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.exact import ExactEngine, refresh_plan
 from valkey_memory._vectors.index import VectorIndex
 
+from ..search_server import RealServer, send, wipe
 from ..servers import admin, command_counts
-from .conftest import FIELDS, INDEX, WORKER, RealServer
+from .conftest import FIELDS, INDEX, WORKER
 from .documents import QUERY, doc, ids, score
-from .search_server import send, wipe
 
 STREAM = f"{{{INDEX}}}:changes"
 

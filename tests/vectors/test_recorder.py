@@ -17,6 +17,7 @@ import pytest
 from valkey_memory import CommandError, OperationTimeoutError, ValkeyConnection
 from valkey_memory._plans import AskCluster, Pause, Plan, Reply, Request, Scan, ScanPage, atomic
 
+from ..search_server import find
 from .plugin import SearchReport
 from .recorder import (
     ADDRESS,
@@ -29,7 +30,6 @@ from .recorder import (
     describe,
     encode,
 )
-from .search_server import find
 
 ROOT = Path(__file__).parents[2]
 VECTOR = b"\x00\x00\x80?"

@@ -20,11 +20,11 @@ from valkey_memory._vectors.index import VectorIndex
 from valkey_memory._vectors.schema import IndexSchema
 
 from ..conftest import Face
+from ..search_server import SearchSource, send, wipe
 from ..servers import SLOTS, search_cluster
 from .conftest import BACKENDS, FIELDS, INDEX
 from .documents import QUERY, doc, ids
 from .recorder import RECORDINGS
-from .search_server import SearchSource, send, wipe
 
 server_backends = pytest.mark.parametrize(
     "backend", [name for name in BACKENDS if name != "exact"], indirect=True

@@ -15,9 +15,9 @@ from valkey_memory._keys import changes_key
 from valkey_memory._vectors import limits, server
 from valkey_memory._vectors.documents import Document
 
+from ..search_server import send
 from .conftest import INDEX, OTHER_INDEX
 from .documents import QUERY, diverse, doc, ids, score, vector
-from .search_server import send
 
 real_search = pytest.mark.real_search
 
