@@ -251,7 +251,7 @@ def test_langchains_index_adds_skips_and_deletes(backend: Backend) -> None:
         Document(page_content=text, metadata={"source": text}) for text in ("one", "two", "three")
     )
 
-    def load(documents: list[Document]) -> dict[str, int]:
+    def load(documents: list[Document]) -> dict[str, Any]:
         return dict(
             index(
                 documents,
@@ -282,7 +282,7 @@ async def test_langchains_async_index_adds_skips_and_deletes(backend: Backend) -
         Document(page_content=text, metadata={"source": text}) for text in ("one", "two", "three")
     )
 
-    async def load(documents: list[Document]) -> dict[str, int]:
+    async def load(documents: list[Document]) -> dict[str, Any]:
         done = await aindex(
             documents,
             records,
@@ -291,7 +291,7 @@ async def test_langchains_async_index_adds_skips_and_deletes(backend: Backend) -
             source_id_key="source",
             key_encoder="blake2b",
         )
-        return dict(done)
+        return {**done}
 
     assert (await load([one, two]))["num_added"] == 2
     assert (await load([one, two]))["num_skipped"] == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -168,11 +168,12 @@ def test_what_cannot_be_read_is_named(
     else:
         send(vector_connection, "HSET", key, "_embedding", ONES, *FOREIGN_HASHES[what])
     index = make_index()
-    for read in (
+    reads: list[Callable[[], Any]] = [
         lambda: index.search(OK),
         lambda: index.search(OK, embeddings=True),
         lambda: index.get(["d1", "foreign"]),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(DocumentError, match=r"document 'foreign' of index '.*' cannot be read"):
             read()
     assert index.delete(["foreign"]) == 1
@@ -264,7 +265,7 @@ def test_a_filter_longer_than_a_query_may_be(index: Any, backend: str) -> None:
 
 
 def make(**options: Any) -> VectorIndex:
-    known = {"name": "docs", "dimension": 4, "url": "valkey://127.0.0.1:1"}
+    known: dict[str, Any] = {"name": "docs", "dimension": 4, "url": "valkey://127.0.0.1:1"}
     return VectorIndex(**(known | options))
 
 

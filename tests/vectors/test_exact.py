@@ -337,8 +337,9 @@ def test_a_slow_load_does_not_undo_a_later_one(counting: CountingConnection) -> 
     slow = refresh_plan(copy, _exact_now())
     step = next(slow)
     replies = []
-    assert not isinstance(step, Work)
-    while isinstance(step, Scan) or "load" in step.operation:  # up to its end, but for the last
+    while isinstance(step, Scan) or "load" in getattr(
+        step, "operation", ""
+    ):  # up to its end, but for the last
         replies.append(counting._execute(step))
         try:
             step = slow.send(replies[-1])

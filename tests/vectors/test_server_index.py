@@ -427,12 +427,13 @@ def test_more_documents_than_the_server_looks_at(
         assert index.count({"user_id": "alice"}) == 99
         assert len(index.page(limit=100)) == len(index.page(offset=50, limit=50)) + 50 == 100
         bobs = {"user_id": "bob"}
-        for refused in (
+        refusals: list[Callable[[], Any]] = [
             lambda: index.count(bobs),
             lambda: index.page(bobs, order_by="year", limit=3),
             lambda: index.page(offset=90, limit=20),
             lambda: index.page(offset=100, limit=20),
-        ):
+        ]
+        for refused in refusals:
             with pytest.raises(CommandError, match="looks at no more of them"):
                 refused()
         assert index.delete_where(bobs) == 151
