@@ -284,6 +284,8 @@ def test_no_search_returns_vectors_unasked() -> None:
         "test_an_empty_index",
         "test_diverse_search_is_maximal_marginal_relevance",
         "test_filters_apply_to_every_read",
+        "test_the_first_query_tells",
+        "test_what_is_stored_tells",
         "test_variety_prefers_what_is_unlike",
     }
 
