@@ -13,8 +13,8 @@ import pytest
 from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
 from valkey_memory._plans import AskCluster, Work
 
+from . import search_server
 from .conversations.test_round_trips import sent
-from .vectors import search_server
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"
 SENT_FIRST = ("multi", "exec")
