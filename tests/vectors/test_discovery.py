@@ -20,8 +20,8 @@ from valkey_memory._vectors.discovery import (
 )
 
 from ..cli.conftest import send
+from ..search_server import find
 from .documents import doc
-from .search_server import find
 
 NAME = "discovered"
 FIELDS: dict[str, Any] = {"user_id": "tag", "year": "numeric", "content": "text"}
