@@ -37,7 +37,7 @@ _PERMISSION_HINT = (
 )
 
 # What the server adds where a command failed inside a script.
-_SCRIPT_LINE = re.compile(r"\W*script:.*@user_script:\d+")
+_SCRIPT_LINE = re.compile(r"[. ]*script:.*@user_script:\d+")
 
 # First match wins. Each row: GLIDE's class name ("" is any), a pattern of its text in lower case
 # ("" is anything), our class, and the way out. Texts are matched because GLIDE gives one class to
