@@ -28,9 +28,15 @@ from langchain_core.messages import (
 )
 from pydantic_core import PydanticUndefined
 
-from valkey_memory._errors import MessageEncodeError
-from valkey_memory._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
-from valkey_memory._messages.elements import Element, to_json
+from valkey_memory import MessageEncodeError
+from valkey_memory.adapters import (
+    Codec,
+    Element,
+    parse_arguments,
+    read_tool_call,
+    to_json,
+    tool_call,
+)
 
 _ROLES: dict[type[BaseMessage], str] = {
     HumanMessage: "user",

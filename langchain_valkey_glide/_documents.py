@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 
 from valkey_memory import Document as StoredDocument
 from valkey_memory import Hit
-from valkey_memory.adapters.construct import construct, has_fields
+from valkey_memory.adapters import construct, has_fields
 
 Scored: TypeAlias = list[tuple[Document, float]]
 _constructible = has_fields(Document, "id", "metadata", "page_content", "type")

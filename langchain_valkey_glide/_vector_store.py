@@ -15,13 +15,18 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from valkey_memory import InvalidArgumentError, ValkeyConnection, VectorIndex
-from valkey_memory._arguments import TTL, check_count
-from valkey_memory._filters.expressions import FieldType
-from valkey_memory._models.embedding import BATCH_SIZE, CONCURRENCY
-from valkey_memory._vectors.options import IndexOptions, with_index_options
-from valkey_memory._vectors.plans import AnyFilter
-from valkey_memory._vectors.storage import Progress
-from valkey_memory._vectors.text_index import TextIndex
+from valkey_memory.adapters import (
+    BATCH_SIZE,
+    CONCURRENCY,
+    TTL,
+    AnyFilter,
+    FieldType,
+    IndexOptions,
+    Progress,
+    TextIndex,
+    check_count,
+    with_index_options,
+)
 
 from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
 

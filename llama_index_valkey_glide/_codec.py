@@ -38,21 +38,26 @@ from llama_index.core.base.llms.types import (
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
 
-from valkey_memory._errors import MessageEncodeError
-from valkey_memory._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
-from valkey_memory._messages.content import (
+from valkey_memory import MessageEncodeError
+from valkey_memory.adapters import (
     REASONING,
+    Codec,
+    Element,
     audio_block,
     block_type,
+    construct,
     data_url,
     file_block,
+    has_fields,
     image_block,
+    parse_arguments,
+    read_tool_call,
     split_data_url,
     standard_block,
     text_block,
+    to_json,
+    tool_call,
 )
-from valkey_memory._messages.elements import Element, to_json
-from valkey_memory.adapters.construct import construct, has_fields
 
 _BLOCKS: dict[str, type[BaseModel]] = {
     "text": TextBlock,

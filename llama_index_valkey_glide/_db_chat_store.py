@@ -7,7 +7,7 @@ from typing import assert_never
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
-from valkey_memory._arguments import check_count
+from valkey_memory.adapters import check_count
 
 from ._fields import ChatStoreFields
 

@@ -10,12 +10,12 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
 from valkey_memory import InvalidArgumentError
-from valkey_memory._arguments import check_count
-from valkey_memory._models.embedding import (
+from valkey_memory.adapters import (
     BATCH_SIZE,
     CONCURRENCY,
     Embeddings,
     aembed_documents,
+    check_count,
     embed_documents,
     known_dimension,
 )

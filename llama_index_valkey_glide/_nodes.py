@@ -31,8 +31,7 @@ from llama_index.core.vector_stores.types import (
 
 from valkey_memory import Document as StoredDocument
 from valkey_memory import DocumentError, Filter, FilterError, Tag
-from valkey_memory._filters.dicts import comparison
-from valkey_memory._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from valkey_memory.adapters import ALWAYS, NEVER, And, FieldType, Or, comparison
 
 NODE = "_node"
 REF_DOC_ID = "llama_ref_doc_id"

@@ -29,14 +29,19 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
-from valkey_memory._arguments import check_count
-from valkey_memory._filters.expressions import And, FieldType
-from valkey_memory._server.settings import mask
-from valkey_memory._vectors.engine import Search
-from valkey_memory._vectors.limits import EXACT_LIMIT
-from valkey_memory._vectors.options import IndexOptions, with_index_options
-from valkey_memory._vectors.schema import Algorithm, Storage
-from valkey_memory._vectors.vector import Metric
+from valkey_memory.adapters import (
+    EXACT_LIMIT,
+    Algorithm,
+    And,
+    FieldType,
+    IndexOptions,
+    Metric,
+    Search,
+    Storage,
+    check_count,
+    mask,
+    with_index_options,
+)
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
 

@@ -1,1 +1,90 @@
-"""All that a framework face may use of the core, beside its public names."""
+"""All that a framework face may use of the core, beside its public names.
+
+A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
+"""
+
+from .._arguments import TTL, check_count
+from .._conversations.plans import OnCorrupt
+from .._conversations.store import ConversationStore
+from .._filters.dicts import comparison
+from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._keys import list_key
+from .._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
+from .._messages.content import (
+    REASONING,
+    audio_block,
+    block_type,
+    data_url,
+    file_block,
+    image_block,
+    split_data_url,
+    standard_block,
+    text_block,
+)
+from .._messages.elements import Element, to_json
+from .._models.embedding import (
+    BATCH_SIZE,
+    CONCURRENCY,
+    Embeddings,
+    aembed_documents,
+    embed_documents,
+    known_dimension,
+)
+from .._server.settings import mask
+from .._vectors.engine import Search
+from .._vectors.limits import EXACT_LIMIT
+from .._vectors.options import IndexOptions, with_index_options
+from .._vectors.plans import AnyFilter
+from .._vectors.schema import Algorithm, Storage
+from .._vectors.storage import Progress
+from .._vectors.text_index import TextIndex
+from .._vectors.vector import Metric
+from .construct import construct, has_fields
+
+__all__ = [
+    "ALWAYS",
+    "Algorithm",
+    "And",
+    "AnyFilter",
+    "BATCH_SIZE",
+    "CONCURRENCY",
+    "Codec",
+    "ConversationStore",
+    "EXACT_LIMIT",
+    "Element",
+    "Embeddings",
+    "FieldType",
+    "IndexOptions",
+    "Metric",
+    "NEVER",
+    "OnCorrupt",
+    "Or",
+    "Progress",
+    "REASONING",
+    "Search",
+    "Storage",
+    "TTL",
+    "TextIndex",
+    "aembed_documents",
+    "audio_block",
+    "block_type",
+    "check_count",
+    "comparison",
+    "construct",
+    "data_url",
+    "embed_documents",
+    "file_block",
+    "has_fields",
+    "image_block",
+    "known_dimension",
+    "list_key",
+    "mask",
+    "parse_arguments",
+    "read_tool_call",
+    "split_data_url",
+    "standard_block",
+    "text_block",
+    "to_json",
+    "tool_call",
+    "with_index_options",
+]

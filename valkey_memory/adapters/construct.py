@@ -5,22 +5,28 @@ It does what pydantic's ``model_construct`` does for one, which costs more than 
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-_SLOTS = [
-    BaseModel.__dict__[name].__set__
-    for name in (
-        "__dict__",
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-    )
-]
+_SLOTS = (
+    "__dict__",
+    "__pydantic_fields_set__",
+    "__pydantic_extra__",
+    "__pydantic_private__",
+)
+
+
+@functools.cache
+def _slot_setters() -> list[Callable[[Any, Any], None]]:
+    from pydantic import BaseModel  # the core itself does without
+
+    return [BaseModel.__dict__[name].__set__ for name in _SLOTS]
 
 
 def has_fields(cls: type[BaseModel], *names: str) -> bool:
@@ -33,6 +39,6 @@ def construct(cls: type[Any], values: Sequence[dict[str, Any]], given: set[str])
     models = list(map(object.__new__, repeat(cls, len(values))))
     own = map(set.copy, repeat(given, len(values)))
     slots = (values, own, repeat(None), repeat(None))
-    for set_slot, items in zip(_SLOTS, slots, strict=True):
+    for set_slot, items in zip(_slot_setters(), slots, strict=True):
         deque(map(set_slot, models, items), maxlen=0)
     return models
