@@ -58,21 +58,14 @@ class ValkeyVectorStore(VectorStore):
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
-        storage: ``"json"`` (readable) or ``"hash"`` (less than half the memory).
-        search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
             ``"text"``. ``{"content": "text"}`` makes the documents' text filterable by words.
         dimension: Numbers per vector. By default the model's, or that of what is stored.
-        metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
-        algorithm: ``"hnsw"`` or ``"flat"``.
-        m: HNSW: links per node.
-        ef_construction: HNSW: effort of an insert; more finds more and writes slower.
-        ef_runtime: HNSW: effort of a search.
-        ttl: Seconds (or a timedelta) until a document expires. Default: never.
-        refresh_ttl_on_read: A search restarts the TTL of what it finds.
-        exact_limit: Documents that exact search accepts, 20,000 by default.
         embedding_batch_size: Texts per call of the embedding model, 64 by default.
         embedding_concurrency: Calls of it at once in async methods, 4 by default.
+        options: ``storage``, ``search``, ``metric``, ``algorithm``, ``m``, ``ef_construction``,
+            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``: those of
+            ``valkey_memory.VectorIndex``, which describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.

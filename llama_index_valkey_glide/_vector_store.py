@@ -75,19 +75,12 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         url: See ``valkey_memory.ValkeyConnection.from_url``; by default ``VALKEY_URL`` or
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
-        storage: ``"json"`` (readable) or ``"hash"`` (less than half the memory).
-        search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
             ``"text"``. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless
             declared otherwise.
-        metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
-        algorithm: ``"hnsw"`` or ``"flat"``.
-        m: HNSW: links per node.
-        ef_construction: HNSW: effort of an insert; more finds more and writes slower.
-        ef_runtime: HNSW: effort of a search.
-        ttl: Seconds until a node expires. Default: never.
-        refresh_ttl_on_read: A query restarts the TTL of what it finds.
-        exact_limit: Nodes that exact search accepts, 20,000 by default.
+        options: ``storage``, ``search``, ``metric``, ``algorithm``, ``m``, ``ef_construction``,
+            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``: those of
+            ``valkey_memory.VectorIndex``, which describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.

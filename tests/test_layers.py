@@ -82,7 +82,7 @@ def imported_modules(path: Path) -> set[str]:
 
 def room(module: str) -> str:
     """The room of a module of the core: ``ground``, ``_server``, ..., or ``""`` for the package."""
-    name = (module.split(".") + [""])[1]
+    name = [*module.split("."), ""][1]
     return GROUND if name in FLOORS[0] else name
 
 
@@ -100,6 +100,8 @@ def test_arrows_go_down(path: Path) -> None:
     own = room(module_name(path))
     for module in imported_modules(path):
         other = room(module)
+        if own == "_cli" and not other:
+            continue  # a command may use what users use
         assert other == own or floor(other) < floor(own), f"{own or 'the package'} -> {module}"
 
 
@@ -157,9 +159,7 @@ def test_commands_and_scripts_stand_in_the_core(path: Path) -> None:
         assert not [one for one in strings if "redis.call" in one or COMMAND.fullmatch(one)]
 
 
-COMMAND = re.compile(
-    r"(EVAL|FT|JSON|L|R|H|X|P)[.]?(LEN|PUSH|POP|RANGE|TTL|EXPIRE|SET|GET|SEARCH|ADD)"
-)
+COMMAND = re.compile(r"EVAL|(FT|JSON|L|R|H|X|P)\.?(LEN|PUSH|POP|RANGE|TTL|EXPIRE|SET|GET|SEARCH)")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_plan_is_recognisable_and_never_forgotten(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, functions):
             assert node.name.endswith("_plan") == returns_a_plan(node), node.name
-        call = node.value if isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)) else None
+        call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and isinstance(call.func, (ast.Name, ast.Attribute)):
             name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr
             assert not name.endswith("_plan"), f"line {call.lineno}: {name} without yield from"
