@@ -169,11 +169,12 @@ def _scan_page(reply: Sequence[Any]) -> ScanPage:
 
 
 def _by_node(reply: Any, *, step: AskPrimaries, factory: ClientFactory) -> dict[str, Reply]:
-    """Replies by address; a standalone server answers a batch of one."""
+    """Replies by address. A standalone server answers a batch of one, with a list; a cluster may
+    answer some commands, such as PING, with one reply for all."""
     if isinstance(reply, dict):
         found = {address.decode(): one for address, one in reply.items()}
     else:
-        found = {factory.address: reply[0]}
+        found = {factory.address: reply[0] if isinstance(reply, list) else reply}
     return {
         address: factory.error(one, step.operation) if isinstance(one, Exception) else one
         for address, one in found.items()
