@@ -13,7 +13,6 @@ from valkey_memory import (
     EmbeddedValkey,
     KeyTypeError,
     MessageStore,
-    UnknownCommandError,
     ValkeyConnection,
 )
 from valkey_memory._conversations import changes
