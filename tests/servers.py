@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from valkey_memory import EmbeddedValkey
+from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory._plans import Command, Plan, Reply, Request
 from valkey_memory._server import embedded as _embedded
 from valkey_memory._server.clients import load
 from valkey_memory._server.embedded import _free_port
@@ -34,6 +35,21 @@ def admin(port: int, *command: str) -> Any:
         return client.custom_command(list(command))
     finally:
         client.close()
+
+
+def send_all(connection: ValkeyConnection, *commands: Command) -> list[Reply]:
+    """Send commands over a connection, behind the library."""
+
+    def plan() -> Plan[list[Reply]]:
+        replies: list[Reply] = yield Request("test", commands)
+        return replies
+
+    return connection.run(plan())
+
+
+def send(connection: ValkeyConnection, *command: str | bytes) -> Reply:
+    """Send one command over a connection, behind the library."""
+    return send_all(connection, command)[0]
 
 
 @contextmanager

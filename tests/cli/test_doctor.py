@@ -15,9 +15,9 @@ import pytest
 
 from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
 
-from ..servers import admin
+from ..servers import admin, send
 from ..vectors.search_server import SearchSource, find
-from .conftest import Run, rows, send
+from .conftest import Run, rows
 from .test_conversations import user
 
 MODULES = find().modules

@@ -14,9 +14,10 @@ from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._vectors.discovery import server_index_plan
 
 from ..models.local import WordLlamaEmbeddings
+from ..servers import send
 from ..vectors.search_server import find, wipe
 from . import models
-from .conftest import Run, rows, send
+from .conftest import Run, rows
 
 NAME = "cli-memories"
 TEXTS = [

@@ -25,7 +25,7 @@ from valkey_memory._conversations.transfer import (
 )
 from valkey_memory._errors import ExportFileError
 
-from ..cli.conftest import send
+from ..servers import send
 
 MODES: list[Mode] = ["new", "replace", "append"]
 ELEMENTS: list[bytes] = [

@@ -19,7 +19,7 @@ from valkey_memory._vectors.discovery import (
     stored_fields,
 )
 
-from ..cli.conftest import send
+from ..servers import send
 from .documents import doc
 from .search_server import find
 
