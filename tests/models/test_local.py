@@ -21,7 +21,7 @@ def refuse(*_, **__):
     raise AssertionError("the network was used")
 
 socket.socket.connect = socket.getaddrinfo = refuse
-from tests.embeddings.local import WordLlamaEmbeddings
+from tests.models.local import WordLlamaEmbeddings
 
 print(len(WordLlamaEmbeddings().embed_query({QUESTION!r})))
 """

@@ -475,7 +475,7 @@ def test_search_in_a_cluster_sees_every_shard(
     assert steps[-1] == 60
     # A write is acknowledged before the index of its shard has it.
     eventually(index.count, 60)
-    slots = {plans.slot(f"c-{backend}-{face}:{one.id}") * 3 // plans._SLOTS for one in documents}
+    slots = {plans.slot(f"c-{backend}-{face}:{one.id}") * 3 // 16_384 for one in documents}
     assert slots == {0, 1, 2}
     assert sorted(ids(index.search(QUERY, 100))) == sorted(one.id for one in documents)
     near = index.search(QUERY, 5, filter={"user_id": "bob"})
