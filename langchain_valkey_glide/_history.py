@@ -9,7 +9,8 @@ from langchain_core.messages import BaseMessage
 
 from valkey_memory import ValkeyConnection
 from valkey_memory._arguments import TTL
-from valkey_memory._conversations.store import ConversationStore, OnCorrupt
+from valkey_memory._conversations.plans import OnCorrupt
+from valkey_memory._conversations.store import ConversationStore
 from valkey_memory._keys import list_key
 
 from ._codec import LangChainCodec

@@ -2,39 +2,28 @@
 
 # The base class lets every method take any keyword argument; here a misspelt one is an error.
 # mypy: disable-error-code="override"
+# LangChain calls it filter.
+# ruff: noqa: A002
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from valkey_memory import InvalidArgumentError, ValkeyConnection
-from valkey_memory._arguments import TTL, check_count, ttl_to_milliseconds
+from valkey_memory import InvalidArgumentError, ValkeyConnection, VectorIndex
+from valkey_memory._arguments import TTL, check_count
 from valkey_memory._filters.expressions import FieldType
-from valkey_memory._models.embedding import (
-    BATCH_SIZE,
-    CONCURRENCY,
-    aembed_documents,
-    embed_documents,
-    known_dimension,
-)
-from valkey_memory._server.connection import choose_connection
-from valkey_memory._vectors.documents import Document as StoredDocument
-from valkey_memory._vectors.documents import Hit
-from valkey_memory._vectors.index import VectorIndex
-from valkey_memory._vectors.plans import DEFAULT_EXACT_LIMIT, AnyFilter, Search
-from valkey_memory._vectors.schema import Algorithm, Storage
-from valkey_memory._vectors.server import Progress
-from valkey_memory._vectors.vector import Metric
-from valkey_memory.adapters.construct import construct, has_fields
+from valkey_memory._models.embedding import BATCH_SIZE, CONCURRENCY
+from valkey_memory._vectors.options import IndexOptions, with_index_options
+from valkey_memory._vectors.plans import AnyFilter
+from valkey_memory._vectors.storage import Progress
+from valkey_memory._vectors.text_index import TextIndex
 
-Scored = list[tuple[Document, float]]
-_constructible = has_fields(Document, "id", "metadata", "page_content", "type")
+from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
 
 
 class ValkeyVectorStore(VectorStore):
@@ -68,7 +57,7 @@ class ValkeyVectorStore(VectorStore):
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server if it can.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
             ``"text"``. ``{"content": "text"}`` makes the documents' text filterable by words.
-        dimension: Numbers per vector. By default known from the model, or seen in its vectors.
+        dimension: Numbers per vector. By default the model's, or that of what is stored.
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: ``"hnsw"`` or ``"flat"``.
         m: HNSW: links per node.
@@ -84,6 +73,7 @@ class ValkeyVectorStore(VectorStore):
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
     """
 
+    @with_index_options
     def __init__(
         self,
         embedding: Embeddings,
@@ -91,20 +81,11 @@ class ValkeyVectorStore(VectorStore):
         *,
         url: str | None = None,
         connection: ValkeyConnection | None = None,
-        storage: Storage = "json",
-        search: Search = "auto",
         metadata_fields: dict[str, FieldType] | None = None,
         dimension: int | None = None,
-        metric: Metric = "cosine",
-        algorithm: Algorithm = "hnsw",
-        m: int = 16,
-        ef_construction: int = 64,
-        ef_runtime: int = 100,
-        ttl: TTL | None = None,
-        refresh_ttl_on_read: bool = False,
-        exact_limit: int = DEFAULT_EXACT_LIMIT,
         embedding_batch_size: int = BATCH_SIZE,
         embedding_concurrency: int = CONCURRENCY,
+        **options: Unpack[IndexOptions],
     ) -> None:
         if not isinstance(embedding, Embeddings):
             raise InvalidArgumentError(
@@ -113,33 +94,18 @@ class ValkeyVectorStore(VectorStore):
         check_count(embedding_batch_size, "embedding_batch_size")
         check_count(embedding_concurrency, "embedding_concurrency")
         self._embedding = embedding
-        self._batch_size = embedding_batch_size
-        self._concurrency = embedding_concurrency
-        self.connection = choose_connection(url, connection)
-
-        def make_index(dimension: int) -> VectorIndex:
-            return VectorIndex(
-                index_name,
-                dimension,
-                fields=metadata_fields,
-                connection=self.connection,
-                storage=storage,
-                search=search,
-                metric=metric,
-                algorithm=algorithm,
-                m=m,
-                ef_construction=ef_construction,
-                ef_runtime=ef_runtime,
-                ttl=ttl,
-                refresh_ttl_on_read=refresh_ttl_on_read,
-                exact_limit=exact_limit,
-            )
-
-        self._make_index = make_index
-        known = known_dimension(embedding) if dimension is None else dimension
-        # With an unknown dimension one is made all the same, so that wrong options fail here.
-        index = make_index(1 if known is None else known)
-        self._index: VectorIndex | None = None if known is None else index
+        self._texts = TextIndex(
+            embedding,
+            index_name,
+            dimension,
+            fields=metadata_fields,
+            url=url,
+            connection=connection,
+            batch_size=embedding_batch_size,
+            concurrency=embedding_concurrency,
+            **options,
+        )
+        self.connection = self._texts.index.connection
 
     @property
     def embeddings(self) -> Embeddings:
@@ -147,32 +113,12 @@ class ValkeyVectorStore(VectorStore):
 
     @property
     def index(self) -> VectorIndex:
-        """The index underneath: counts, paging, ``info``, ``drop``.
-
-        Where the model does not tell its dimension, and nothing was embedded yet, this embeds one
-        word to find out.
-        """
-        if self._index is None:
-            self._index = self._make_index(len(self._embedding.embed_query("dimension")))
-        return self._index
+        """The index underneath: counts, paging, ``info``, ``drop``."""
+        return self._texts.index
 
     async def aindex(self) -> VectorIndex:
-        """Async ``index``."""
-        if self._index is None:
-            vector = await self._embedding.aembed_query("dimension")
-            self._index = self._index or self._make_index(len(vector))
-        return self._index
-
-    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
-        if self._index is None:
-            self._index = self._make_index(len(vector))
-        return self._index
-
-    def _batch(self, size: int | None) -> int:
-        if size is None:
-            return self._batch_size
-        check_count(size, "batch_size")
-        return min(size, self._batch_size)
+        """``index``. Nothing is waited for."""
+        return self._texts.index
 
     # Writing
 
@@ -200,13 +146,9 @@ class ValkeyVectorStore(VectorStore):
         Returns:
             The ids, in order.
         """
-        contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
-        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
-        vectors = embed_documents(self._embedding, contents, self._batch(batch_size))
-        if contents:
-            documents = _stored(contents, metadata, known_ids, vectors)
-            self._index_for(vectors[0]).upsert(documents, ttl=ttl, progress=progress)
-        return known_ids
+        return self._texts.add(
+            texts, metadatas, ids=ids, ttl=ttl, batch_size=batch_size, progress=progress
+        )
 
     async def aadd_texts(
         self,
@@ -219,15 +161,9 @@ class ValkeyVectorStore(VectorStore):
         progress: Progress | None = None,
     ) -> list[str]:
         """Async ``add_texts``."""
-        contents, metadata, known_ids = _checked_texts(texts, metadatas, ids)
-        ttl_to_milliseconds(ttl)  # before texts are embedded, which costs
-        vectors = await aembed_documents(
-            self._embedding, contents, self._batch(batch_size), self._concurrency
+        return await self._texts.aadd(
+            texts, metadatas, ids=ids, ttl=ttl, batch_size=batch_size, progress=progress
         )
-        if contents:
-            documents = _stored(contents, metadata, known_ids, vectors)
-            await self._index_for(vectors[0]).aupsert(documents, ttl=ttl, progress=progress)
-        return known_ids
 
     def add_documents(
         self,
@@ -240,8 +176,8 @@ class ValkeyVectorStore(VectorStore):
     ) -> list[str]:
         """``add_texts`` of documents; their own ids are used where ``ids`` has none."""
         return self.add_texts(
-            *_parts(documents),
-            ids=_ids(documents, ids),
+            *parts_of(documents),
+            ids=ids_of(documents, ids),
             ttl=ttl,
             batch_size=batch_size,
             progress=progress,
@@ -258,19 +194,14 @@ class ValkeyVectorStore(VectorStore):
     ) -> list[str]:
         """Async ``add_documents``."""
         return await self.aadd_texts(
-            *_parts(documents),
-            ids=_ids(documents, ids),
+            *parts_of(documents),
+            ids=ids_of(documents, ids),
             ttl=ttl,
             batch_size=batch_size,
             progress=progress,
         )
 
-    def delete(
-        self,
-        ids: list[str] | None = None,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
-    ) -> bool:
+    def delete(self, ids: list[str] | None = None, *, filter: AnyFilter | None = None) -> bool:
         """Delete documents by id, or every one that satisfies ``filter``; unknown ids are fine."""
         _check_delete(ids, filter)
         if ids is None:
@@ -280,36 +211,28 @@ class ValkeyVectorStore(VectorStore):
         return True
 
     async def adelete(
-        self,
-        ids: list[str] | None = None,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, ids: list[str] | None = None, *, filter: AnyFilter | None = None
     ) -> bool:
         """Async ``delete``."""
         _check_delete(ids, filter)
-        index = await self.aindex()
         if ids is None:
-            await index.adelete_where(filter)
+            await self.index.adelete_where(filter)
         else:
-            await index.adelete(ids)
+            await self.index.adelete(ids)
         return True
 
     # Reading
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Documents by id, in that order; unknown ids are left out."""
-        return [_document(found) for found in self.index.get(ids)]
+        return [to_document(found) for found in self.index.get(ids)]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Async ``get_by_ids``."""
-        return [_document(found) for found in await (await self.aindex()).aget(ids)]
+        return [to_document(found) for found in await self.index.aget(ids)]
 
     def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """The ``k`` nearest documents with their similarity, nearest first.
 
@@ -319,81 +242,49 @@ class ValkeyVectorStore(VectorStore):
             filter: ``{"user_id": "alice", "year": {"$gte": 2025}}``, or an expression of
                 ``valkey_memory``'s ``Tag``, ``Numeric`` and ``Text``.
         """
-        vector = self._embedding.embed_query(query)
-        return self.similarity_search_with_score_by_vector(vector, k, filter=filter)
+        return to_scored(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """Async ``similarity_search_with_score``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_with_score_by_vector(vector, k, filter=filter)
+        return to_scored(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_with_score_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """``similarity_search_with_score`` for a vector."""
-        return _scored(self._index_for(embedding).search(embedding, k, filter=filter))
+        return to_scored(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_with_score_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> Scored:
         """Async ``similarity_search_with_score_by_vector``."""
-        return _scored(await self._index_for(embedding).asearch(embedding, k, filter=filter))
+        return to_scored(await self.index.asearch(embedding, k, filter=filter))
 
     def similarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """The ``k`` nearest documents, nearest first."""
-        vector = self._embedding.embed_query(query)
-        return self.similarity_search_by_vector(vector, k, filter=filter)
+        return to_documents(self._texts.search(query, k, filter=filter))
 
     async def asimilarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, query: str, k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """Async ``similarity_search``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.asimilarity_search_by_vector(vector, k, filter=filter)
+        return to_documents(await self._texts.asearch(query, k, filter=filter))
 
     def similarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """``similarity_search`` for a vector."""
-        return _documents(self._index_for(embedding).search(embedding, k, filter=filter))
+        return to_documents(self.index.search(embedding, k, filter=filter))
 
     async def asimilarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        self, embedding: list[float], k: int = 4, *, filter: AnyFilter | None = None
     ) -> list[Document]:
         """Async ``similarity_search_by_vector``."""
-        return _documents(await self._index_for(embedding).asearch(embedding, k, filter=filter))
+        return to_documents(await self.index.asearch(embedding, k, filter=filter))
 
     def max_marginal_relevance_search(
         self,
@@ -402,7 +293,7 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """``k`` of the ``fetch_k`` nearest documents, near the query and unlike each other.
 
@@ -413,9 +304,10 @@ class ValkeyVectorStore(VectorStore):
             lambda_mult: 1 is nearness alone, 0 is variety alone.
             filter: As in ``similarity_search_with_score``.
         """
-        vector = self._embedding.embed_query(query)
-        return self.max_marginal_relevance_search_by_vector(
-            vector, k, fetch_k, lambda_mult, filter=filter
+        return to_documents(
+            self._texts.search_diverse(
+                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
+            )
         )
 
     async def amax_marginal_relevance_search(
@@ -425,12 +317,13 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search``."""
-        vector = await self._embedding.aembed_query(query)
-        return await self.amax_marginal_relevance_search_by_vector(
-            vector, k, fetch_k, lambda_mult, filter=filter
+        return to_documents(
+            await self._texts.asearch_diverse(
+                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
+            )
         )
 
     def max_marginal_relevance_search_by_vector(
@@ -440,13 +333,13 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """``max_marginal_relevance_search`` for a vector."""
-        hits = self._index_for(embedding).search_diverse(
+        hits = self.index.search_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
-        return _documents(hits)
+        return to_documents(hits)
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -455,13 +348,13 @@ class ValkeyVectorStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: AnyFilter | None = None,  # noqa: A002
+        filter: AnyFilter | None = None,
     ) -> list[Document]:
         """Async ``max_marginal_relevance_search_by_vector``."""
-        hits = await self._index_for(embedding).asearch_diverse(
+        hits = await self.index.asearch_diverse(
             embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
         )
-        return _documents(hits)
+        return to_documents(hits)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Similarity to relevance, 0 to 1: what points away from the query is not relevant."""
@@ -500,84 +393,8 @@ class ValkeyVectorStore(VectorStore):
         return store
 
 
-def _checked_texts(
-    texts: Iterable[str],
-    metadatas: Sequence[dict[str, Any]] | None,
-    ids: Sequence[str | None] | None,
-) -> tuple[list[str], list[dict[str, Any]], list[str]]:
-    """Texts, metadata and ids of one length; checked before anything is embedded."""
-    if isinstance(texts, str):
-        raise InvalidArgumentError("texts must be a list of strings, not one string")
-    if isinstance(ids, str):
-        raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
-    contents = list(texts)
-    for name, given in (("metadatas", metadatas), ("ids", ids)):
-        if given is not None and len(given) != len(contents):
-            raise InvalidArgumentError(f"{len(contents)} texts and {len(given)} {name}")
-    for one in ids or ():
-        if one is not None and (not isinstance(one, str) or not one):
-            raise InvalidArgumentError(f"an id must be a non-empty string or None, not {one!r}")
-    for values in metadatas or ():
-        if not isinstance(values, Mapping):
-            raise InvalidArgumentError(f"metadata must be a dict, not {values!r:.80}")
-    known_ids = [one or str(uuid.uuid4()) for one in ids or [None] * len(contents)]
-    if len(set(known_ids)) != len(known_ids):
-        twice = next(one for one in known_ids if known_ids.count(one) > 1)
-        raise InvalidArgumentError(f"id {twice!r} occurs twice in one call")
-    return contents, list(metadatas or [{} for _ in contents]), known_ids
-
-
-def _stored(
-    contents: Sequence[str],
-    metadata: Sequence[dict[str, Any]],
-    ids: Sequence[str],
-    vectors: Sequence[Sequence[float]],
-) -> list[StoredDocument]:
-    return [StoredDocument(*parts) for parts in zip(ids, contents, metadata, vectors, strict=True)]
-
-
-def _parts(documents: Sequence[Document]) -> tuple[list[str], list[dict[str, Any]]]:
-    return [d.page_content for d in documents], [d.metadata for d in documents]
-
-
-def _ids(documents: Sequence[Document], ids: Sequence[str | None] | None) -> Sequence[str | None]:
-    if ids is None:
-        return [document.id for document in documents]
-    if len(ids) != len(documents):
-        return ids  # the error names both numbers
-    return [
-        document.id if given is None else given
-        for given, document in zip(ids, documents, strict=True)
-    ]
-
-
 def _check_delete(ids: object, condition: object) -> None:
     if (ids is None) == (condition is None):
         raise InvalidArgumentError(
             "delete takes ids or filter=; to delete everything use index.delete_where(None)"
         )
-
-
-def _document(found: StoredDocument) -> Document:
-    return Document(id=found.id, page_content=found.content, metadata=dict(found.metadata))
-
-
-def _scored(hits: Sequence[Hit]) -> Scored:
-    return [(_document(hit.document), hit.score) for hit in hits]
-
-
-def _documents(hits: Sequence[Hit]) -> list[Document]:
-    """What was found, without its score. Making one Document at a time takes longer than all else
-    that a search does in Python."""
-    if not _constructible:
-        return [_document(hit.document) for hit in hits]
-    fields = [
-        {
-            "id": hit.document.id,
-            "metadata": dict(hit.document.metadata),
-            "page_content": hit.document.content,
-            "type": "Document",
-        }
-        for hit in hits
-    ]
-    return construct(Document, fields, {"id", "metadata", "page_content"})

@@ -18,7 +18,8 @@ from pydantic import (
 
 from valkey_memory import ConfigurationError, ValkeyConnection
 from valkey_memory._arguments import TTL
-from valkey_memory._conversations.store import ConversationStore, OnCorrupt
+from valkey_memory._conversations.plans import OnCorrupt
+from valkey_memory._conversations.store import ConversationStore
 from valkey_memory._server.settings import mask
 
 from ._codec import LlamaIndexCodec

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
@@ -17,7 +16,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, computed_field
 
 from valkey_memory import (
     ConfigurationError,
@@ -26,27 +25,23 @@ from valkey_memory import (
     Filter,
     Hit,
     InvalidArgumentError,
-    SearchUnavailableError,
     Tag,
     ValkeyConnection,
     VectorIndex,
 )
 from valkey_memory._arguments import check_count
 from valkey_memory._filters.expressions import And, FieldType
-from valkey_memory._keys import scan_pattern
-from valkey_memory._plans import Plan, Request, Scan, ScanPage
-from valkey_memory._server.connection import choose_connection
 from valkey_memory._server.settings import mask
-from valkey_memory._vectors.plans import DEFAULT_EXACT_LIMIT, Search
-from valkey_memory._vectors.schema import EMBEDDING, Algorithm, IndexSchema, Storage
-from valkey_memory._vectors.server import probe
+from valkey_memory._vectors.engine import Search
+from valkey_memory._vectors.limits import EXACT_LIMIT
+from valkey_memory._vectors.options import IndexOptions, with_index_options
+from valkey_memory._vectors.schema import Algorithm, Storage
 from valkey_memory._vectors.vector import Metric
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
 
 SESSION_ID = "session_id"
 _PAGE = 1_000
-_FLOAT_BYTES = 4
 _MMR_CANDIDATES = 4
 """MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
 
@@ -97,7 +92,6 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     is_embedding_query: bool = True
 
     index_name: str = Field(description="Name of the index.")
-    dimension: int | None = Field(default=None, description="Numbers per vector.")
     url: str | None = Field(default=None, description="Server URL; None reads VALKEY_URL.")
     storage: Storage = Field(default="json", description='"json" or "hash".')
     search: Search = Field(default="auto", description='"auto", "server" or "exact".')
@@ -109,13 +103,13 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ef_runtime: int = Field(default=100, description="HNSW: effort of a search.")
     ttl: float | None = Field(default=None, description="Seconds until a node expires.")
     refresh_ttl_on_read: bool = Field(default=False, description="A query restarts the TTL.")
-    exact_limit: int = Field(default=DEFAULT_EXACT_LIMIT, description="Nodes for exact search.")
+    exact_limit: int = Field(default=EXACT_LIMIT, description="Nodes for exact search.")
 
-    _connection: ValkeyConnection = PrivateAttr()
-    _index: VectorIndex | None = PrivateAttr(default=None)
+    _index: VectorIndex = PrivateAttr()
 
     _modes: ClassVar = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 
+    @with_index_options
     def __init__(
         self,
         index_name: str = "llama_index",
@@ -123,77 +117,50 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         dimension: int | None = None,
         url: str | None = None,
         connection: ValkeyConnection | None = None,
-        storage: Storage = "json",
-        search: Search = "auto",
         metadata_fields: dict[str, FieldType] | None = None,
-        metric: Metric = "cosine",
-        algorithm: Algorithm = "hnsw",
-        m: int = 16,
-        ef_construction: int = 64,
-        ef_runtime: int = 100,
-        ttl: float | None = None,
-        refresh_ttl_on_read: bool = False,
-        exact_limit: int = DEFAULT_EXACT_LIMIT,
         stores_text: bool = True,
         is_embedding_query: bool = True,
+        **options: Unpack[IndexOptions],
     ) -> None:
         if not (stores_text and is_embedding_query):
             raise ConfigurationError("this store keeps text and compares embeddings; both are so")
-        chosen = choose_connection(url, connection)
         if taken := OWN_FIELDS.keys() & (metadata_fields or {}).keys():
             raise ConfigurationError(f"metadata fields {sorted(taken)} are the store's own")
-        options: dict[str, Any] = {
-            "storage": storage,
-            "search": search,
-            "metric": metric,
-            "algorithm": algorithm,
-            "m": m,
-            "ef_construction": ef_construction,
-            "ef_runtime": ef_runtime,
-            "ttl": ttl,
-            "refresh_ttl_on_read": refresh_ttl_on_read,
-            "exact_limit": exact_limit,
-        }
-        # With an unknown dimension one is made all the same, so that wrong options fail here.
         index = VectorIndex(
             index_name,
-            1 if dimension is None else dimension,
+            dimension,
             fields=_fields(metadata_fields or {}),
-            connection=chosen,
+            url=url,
+            connection=connection,
             **options,
         )
         super().__init__(
             stores_text=True,
             index_name=index_name,
-            dimension=dimension,
             url=url if connection is None else connection.url,
             metadata_fields=metadata_fields or {},
             **options,
         )
-        self._connection = chosen
-        self._index = None if dimension is None else index
+        self._index = index
 
     @classmethod
     def class_name(cls) -> str:
         return "ValkeyVectorStore"
 
+    @computed_field(description="Numbers per vector; None while that is not known.")  # type: ignore[prop-decorator]
+    @property
+    def dimension(self) -> int | None:
+        """Numbers per vector; None while that is not known."""
+        return self._index.dimension
+
     @property
     def client(self) -> ValkeyConnection:
         """The connection."""
-        return self._connection
+        return self._index.connection
 
     @property
     def index(self) -> VectorIndex:
-        """The index underneath.
-
-        Raises:
-            InvalidArgumentError: Its dimension is not known yet.
-        """
-        if self._index is None:
-            raise InvalidArgumentError(
-                f"the dimension of index {self.index_name!r} is not known yet: pass dimension= "
-                "to ValkeyVectorStore, or use the store first"
-            )
+        """The index underneath: counts, paging, ``info``, ``drop``."""
         return self._index
 
     # Writing
@@ -211,62 +178,51 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         """
         if not nodes:
             return []
-        documents = _prepared(nodes)
-        self._index_for(documents[0].embedding).upsert(documents, ttl=ttl)
+        self._index.upsert(_prepared(nodes), ttl=ttl)
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], *, ttl: float | None = None) -> list[str]:
         """Async ``add``."""
         if not nodes:
             return []
-        documents = _prepared(nodes)
-        index = await self._aindex_for(documents[0].embedding)
-        await index.aupsert(documents, ttl=ttl)
+        await self._index.aupsert(_prepared(nodes), ttl=ttl)
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str) -> None:
         """Delete every node of a document."""
-        if index := self._stored():
-            index.delete_where(Tag(REF_DOC_ID) == ref_doc_id)
+        self._index.delete_where(Tag(REF_DOC_ID) == ref_doc_id)
 
     async def adelete(self, ref_doc_id: str) -> None:
         """Async ``delete``."""
-        if index := await self._astored():
-            await index.adelete_where(Tag(REF_DOC_ID) == ref_doc_id)
+        await self._index.adelete_where(Tag(REF_DOC_ID) == ref_doc_id)
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> None:
         """Delete nodes by id, by filter, or those that both name; at least one must be given."""
         condition = self._selection(node_ids, filters, required="clear")
-        if (index := self._stored()) is None:
-            return
         if filters is None:
-            index.delete(node_ids or [])
+            self._index.delete(node_ids or [])
         else:
-            index.delete_where(condition)
+            self._index.delete_where(condition)
 
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> None:
         """Async ``delete_nodes``."""
         condition = self._selection(node_ids, filters, required="aclear")
-        if (index := await self._astored()) is None:
-            return
         if filters is None:
-            await index.adelete(node_ids or [])
+            await self._index.adelete(node_ids or [])
         else:
-            await index.adelete_where(condition)
+            await self._index.adelete_where(condition)
 
     def clear(self) -> None:
         """Delete every node; the index stays."""
-        if index := self._stored():
-            index.delete_where(None)
+        self._index.delete_where(None)
 
     async def aclear(self) -> None:
         """Async ``clear``."""
-        if index := await self._astored():
-            await index.adelete_where(None)
+        await self._index.adelete_where(None)
 
     # Reading
 
@@ -275,12 +231,10 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """Nodes by id, by filter, or those that both name; all of them when neither is given."""
         condition = self._selection(node_ids, filters)
-        if (index := self._stored()) is None:
-            return []
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in index.get(node_ids)]
+            return [to_node(found) for found in self._index.get(node_ids)]
         nodes: list[BaseNode] = []
-        while page := index.page(condition, offset=len(nodes), limit=_PAGE):
+        while page := self._index.page(condition, offset=len(nodes), limit=_PAGE):
             nodes += map(to_node, page)
         return nodes
 
@@ -289,12 +243,10 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """Async ``get_nodes``."""
         condition = self._selection(node_ids, filters)
-        if (index := await self._astored()) is None:
-            return []
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in await index.aget(node_ids)]
+            return [to_node(found) for found in await self._index.aget(node_ids)]
         nodes: list[BaseNode] = []
-        while page := await index.apage(condition, offset=len(nodes), limit=_PAGE):
+        while page := await self._index.apage(condition, offset=len(nodes), limit=_PAGE):
             nodes += map(to_node, page)
         return nodes
 
@@ -309,11 +261,10 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             kwargs: None but ``mmr_threshold``, which retrievers pass beside the query.
         """
         vector, condition, diverse = self._understood(query, kwargs)
-        index = self._index_for(vector)
         if diverse is None:
-            return _result(index.search(vector, query.similarity_top_k, filter=condition))
+            return _result(self._index.search(vector, query.similarity_top_k, filter=condition))
         return _result(
-            index.search_diverse(
+            self._index.search_diverse(
                 vector,
                 query.similarity_top_k,
                 fetch_k=_MMR_CANDIDATES * query.similarity_top_k,
@@ -325,11 +276,12 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Async ``query``."""
         vector, condition, diverse = self._understood(query, kwargs)
-        index = await self._aindex_for(vector)
         if diverse is None:
-            return _result(await index.asearch(vector, query.similarity_top_k, filter=condition))
+            return _result(
+                await self._index.asearch(vector, query.similarity_top_k, filter=condition)
+            )
         return _result(
-            await index.asearch_diverse(
+            await self._index.asearch_diverse(
                 vector,
                 query.similarity_top_k,
                 fetch_k=_MMR_CANDIDATES * query.similarity_top_k,
@@ -339,74 +291,6 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         )
 
     # What both forms share
-
-    def _make_index(self, dimension: int) -> VectorIndex:
-        return VectorIndex(
-            self.index_name,
-            dimension,
-            fields=_fields(self.metadata_fields),
-            connection=self._connection,
-            storage=self.storage,
-            search=self.search,
-            metric=self.metric,
-            algorithm=self.algorithm,
-            m=self.m,
-            ef_construction=self.ef_construction,
-            ef_runtime=self.ef_runtime,
-            ttl=self.ttl,
-            refresh_ttl_on_read=self.refresh_ttl_on_read,
-            exact_limit=self.exact_limit,
-        )
-
-    def _of_dimension(self, dimension: int) -> VectorIndex:
-        if self._index is None:
-            self._index = self._make_index(dimension)
-            self.dimension = dimension
-        return self._index
-
-    @property
-    def _primaries(self) -> ValkeyConnection:
-        return self._connection.for_primaries()
-
-    def _stored(self) -> VectorIndex | None:
-        """The index; None when its dimension is unknown because nothing is stored."""
-        if self._index is None and (found := self._primaries.run(self._find_dimension())):
-            return self._of_dimension(found)
-        return self._index
-
-    async def _astored(self) -> VectorIndex | None:
-        if self._index is None and (found := await self._primaries.arun(self._find_dimension())):
-            return self._of_dimension(found)
-        return self._index
-
-    def _index_for(self, vector: Sequence[float]) -> VectorIndex:
-        return self._stored() or self._of_dimension(len(vector))
-
-    async def _aindex_for(self, vector: Sequence[float]) -> VectorIndex:
-        return await self._astored() or self._of_dimension(len(vector))
-
-    def _find_dimension(self) -> Plan[int]:
-        """Numbers per vector of the nodes that are stored; 0 when there are none."""
-        schema = IndexSchema(self.index_name, 1, storage=self.storage)
-        if self.search != "exact":
-            try:
-                found = yield from probe(schema)
-                return found.dimension if found else 0
-            except SearchUnavailableError:
-                if self.search == "server":
-                    raise
-        operation = f"find the dimension of index {self.index_name!r}"
-        scan = Scan(operation, scan_pattern(schema.prefix), "hash")
-        while True:
-            page: ScanPage = yield scan
-            if page.keys:
-                asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
-                sizes: list[int] = yield Request(operation, asked)
-                if any(sizes):
-                    return max(sizes) // _FLOAT_BYTES
-            if page.cursor is None:
-                return 0
-            scan = replace(scan, cursor=page.cursor)
 
     def _selection(
         self,
@@ -448,7 +332,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """The public fields and ``class_name``, the URL with its password among them."""
-        if self._connection.url is None:
+        if self.client.url is None:
             raise ConfigurationError(
                 "this store was made with a connection that no URL describes, so it cannot be "
                 "written down: make it with url="

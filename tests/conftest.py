@@ -9,8 +9,11 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 
+from .search_server import real_server, search_source, search_url
 from .servers import cluster
 from .vectors import plugin as vector_search
+
+__all__ = ["real_server", "search_source", "search_url"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .vectors.search_server import find
+from .search_server import find
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -1,6 +1,6 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
-from ._conversations.store import MessageStore
+from ._conversations.message_store import MessageStore
 from ._errors import (
     AuthenticationError,
     BulkWriteError,

@@ -28,16 +28,24 @@ def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
     return round(seconds * 1000)
 
 
+MAXIMUM = 2**53
+"""Of counts and indexes. The server's own integers have 64 bits; Lua's, in scripts, 53."""
+
+
 def check_count(value: int | None, name: str, *, minimum: int = 1) -> None:
-    """Raise InvalidArgumentError unless ``value`` is None or an int of at least ``minimum``."""
+    """Raise InvalidArgumentError unless ``value`` is None or an int from ``minimum`` to 2**53."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise InvalidArgumentError(
             f"{name} must be an integer of at least {minimum}, not {value!r}"
         )
+    if value > MAXIMUM:
+        raise InvalidArgumentError(f"{name} must be at most 2**53, not {value!r}")
 
 
 def check_index(index: int) -> None:
     if isinstance(index, bool) or not isinstance(index, int):
         raise InvalidArgumentError(f"index must be an integer, not {index!r}")
+    if abs(index) > MAXIMUM:
+        raise InvalidArgumentError(f"index must be within 2**53, not {index!r}")

@@ -15,7 +15,7 @@ import binascii
 import re
 from functools import lru_cache
 
-from ._errors import ConfigurationError, InvalidSessionIdError
+from ._errors import ConfigurationError, DocumentError, InvalidSessionIdError
 
 ARCHIVED = "archived"
 SIDECARS: dict[str, str] = {ARCHIVED: "list"}
@@ -130,3 +130,33 @@ def slot(key: str) -> int:
 def document_prefix(index: str) -> str:
     """What the keys of an index's documents begin with."""
     return f"{index}:"
+
+
+def document_key(index: str, document_id: object) -> str:
+    """The key of a document.
+
+    Raises:
+        DocumentError: An id that is no string, empty, or not valid Unicode.
+    """
+    if not isinstance(document_id, str) or not document_id:
+        raise DocumentError(f"document id must be a non-empty string, not {document_id!r}")
+    try:
+        document_id.encode()
+    except UnicodeEncodeError as error:
+        raise DocumentError(f"document id {document_id!r}: {error.reason}") from error
+    return document_prefix(index) + document_id
+
+
+def document_id(index: str, key: bytes) -> str:
+    """The id of the document at ``key``."""
+    return key.decode()[len(document_prefix(index)) :]
+
+
+def changes_key(index: str) -> str:
+    """The stream that tells exact searches which documents changed."""
+    return sidecar(index, "changes")
+
+
+def probe_key(index: str) -> str:
+    """A key that holds nothing, to see whether the server knows a command."""
+    return f"{document_prefix(index)}:probe"

@@ -15,8 +15,8 @@ import pytest
 
 from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
 
+from ..search_server import SearchSource, find
 from ..servers import admin, send
-from ..vectors.search_server import SearchSource, find
 from .conftest import Run, rows
 from .test_conversations import user
 

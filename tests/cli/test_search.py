@@ -14,8 +14,8 @@ from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._vectors.discovery import server_index_plan
 
 from ..models.local import WordLlamaEmbeddings
+from ..search_server import find, wipe
 from ..servers import send
-from ..vectors.search_server import find, wipe
 from . import models
 from .conftest import Run, rows
 

@@ -212,19 +212,6 @@ def test_a_key_of_another_type_is_left_as_it_is(
         assert store.sessions() == []
 
 
-def test_archived_messages_beside_a_key_of_another_type_leave_it_as_it_is(
-    server: EmbeddedValkey, prefix: str
-) -> None:
-    admin(server.port, "SET", f"{prefix}s", "x")
-    store = MessageStore(url=server.url, key_prefix=prefix)
-    store.extend("s", said("a"), archived=True)
-    admin(server.port, "PEXPIRE", f"{{{prefix}s}}:archived", "60000")
-    store.extend("s", said("b"), archived=True)
-    store.replace("s", said("c"), archived=True)
-    assert store.archived("s") == said("c")
-    assert admin(server.port, "PTTL", f"{prefix}s") == -1
-
-
 CORRUPT = {
     "no JSON": b"{oops",
     "not UTF-8": b"\xff\xfe",
@@ -299,8 +286,9 @@ def test_plain_elements_of_the_cookbook_are_read(
 def test_what_is_written_is_plain_json(make_store: Any, connection: Any, prefix: str) -> None:
     import json
 
-    from valkey_memory._conversations.plans import read
+    from valkey_memory._conversations.changes import read
+    from valkey_memory._plans import change_plan
 
     make_store().append("s", said("Привет")[0])
-    (element,) = connection.run(read(f"{prefix}s", 0, -1, ttl_ms=None))
+    (element,) = connection.run(change_plan(read(f"{prefix}s", 0, -1, ttl_ms=None)))
     assert json.loads(element).items() >= said("Привет")[0].items()

@@ -31,12 +31,12 @@ from valkey_memory._filters.query import (
     encode_tag,
     encode_word,
 )
-from valkey_memory._vectors.documents import view
-from valkey_memory._vectors.schema import IndexSchema
+from valkey_memory._vectors.records import view
+from valkey_memory._vectors.schema import IndexSchema, Storage
 
-from ..vectors.conftest import WORKER, RealServer
+from ..search_server import RealServer, wipe
+from ..vectors.conftest import WORKER
 from ..vectors.documents import QUERY, ids
-from ..vectors.search_server import wipe
 from .conditions import FIELDS, POOL, TAGS, TEXTS, Condition, conditions, document_lists, words_of
 
 SCHEMA = IndexSchema("pool", 4, fields=FIELDS)  # type: ignore[arg-type]
@@ -183,14 +183,15 @@ def server_batches(real_server: RealServer | None) -> Iterator[list[VectorIndex]
     assert real_server is not None
     fields: Any = FIELDS
     names = [f"vmbatch-json-{WORKER}", f"vmbatch-hash-{WORKER}"]
+    storages: tuple[Storage, ...] = ("json", "hash")
     wipe(real_server.connection, *names)
     yield [
         VectorIndex(
             name, 4, fields=fields, storage=storage, search="server", algorithm="flat",
             connection=real_server.connection,
         )
-        for name, storage in zip(names, ("json", "hash"), strict=True)
-    ]  # type: ignore[misc]  # fmt: skip
+        for name, storage in zip(names, storages, strict=True)
+    ]  # fmt: skip
     wipe(real_server.connection, *names)
 
 
@@ -229,14 +230,28 @@ def test_nothing_is_never_everything(exact_pool: VectorIndex) -> None:
         assert evaluated(condition | (Tag("t") == "a"), POOL) == evaluated(Tag("t") == "a", POOL)
         assert exact_pool.count(condition) == 0
         assert "_none" in compile_filter(condition)
-    for empty in ({"t": []}, {"t": {"$in": []}}, {"l": {"$any": []}}, {"b": ""}, {"n": []}):
+    empties: tuple[dict[str, Any], ...] = (
+        {"t": []},
+        {"t": {"$in": []}},
+        {"l": {"$any": []}},
+        {"b": ""},
+        {"n": []},
+    )
+    for empty in empties:
         assert exact_pool.count(empty) == 0
 
 
 @pytest.mark.real_search
 def test_nothing_is_never_everything_on_the_server(server_pools: list[VectorIndex]) -> None:
+    empties: tuple[dict[str, Any], ...] = (
+        {"t": []},
+        {"l": {"$any": []}},
+        {"b": "!"},
+        {"n": []},
+        {"t": "", "l": []},
+    )
     for pool in server_pools:
-        for empty in ({"t": []}, {"l": {"$any": []}}, {"b": "!"}, {"n": []}, {"t": "", "l": []}):
+        for empty in empties:
             assert pool.search(QUERY, 200, filter=empty) == []
             assert pool.count(empty) == 0
         assert set(ids(pool.page({"t": ""}))) == evaluated(Tag("t") == "", POOL)

@@ -13,6 +13,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_valkey_glide import ValkeyVectorStore
 from valkey_memory import ValkeyConnection
 
+from ..search_server import BACKENDS
+
 
 @dataclass
 class Backend:
@@ -24,10 +26,8 @@ class Backend:
 
     def options(self) -> dict[str, Any]:
         """Arguments of the constructor for an index of its own."""
-        kind: dict[str, Any] = {"search": "exact"}
-        if self.name != "exact":
-            kind = {"search": "server", "storage": self.name}
-        return {"connection": self.connection, "index_name": f"test-{uuid.uuid4().hex}"} | kind
+        own = {"connection": self.connection, "index_name": f"test-{uuid.uuid4().hex}"}
+        return own | BACKENDS[self.name]
 
     def store(self, embedding: Embeddings, **options: Any) -> ValkeyVectorStore:
         return self.keep(ValkeyVectorStore(embedding, **(self.options() | options)))
@@ -39,8 +39,7 @@ class Backend:
 
     def clean(self) -> None:
         for store in self.stores:
-            if store._index is not None:
-                store._index.drop(delete_documents=True)
+            store.index.drop(delete_documents=True)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from valkey_memory._filters.expressions import FieldType
 
 from ..conftest import Face
 from ..models.words import Words
+from ..search_server import BACKENDS, deselect_without_server
 from .backends import Backend, opened
-from .search_server import BACKENDS, deselect_without_server, find_search_server
 
 FIELDS: dict[str, FieldType] = {
     "user_id": "tag",
@@ -29,21 +29,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def search_url() -> Iterator[str]:
-    """A server with valkey-search and valkey-json."""
-    found = find_search_server()
-    assert found is not None
-    with found as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
 def search_connection(search_url: str) -> Iterator[ValkeyConnection]:
     with ValkeyConnection.from_url(search_url) as connection:
         yield connection
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=list(BACKENDS))
 def backend_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -180,14 +180,26 @@ def test_searching_by_vector_embeds_nothing(make: Callable[..., Any]) -> None:
     assert model.calls == []
 
 
-def test_where_no_vector_tells_the_dimension_one_word_is_embedded_once(
-    make: Callable[..., Any],
-) -> None:
+def test_where_nothing_tells_the_dimension_nothing_is_embedded(make: Callable[..., Any]) -> None:
     model = Words()
     store = make(model)
     assert store.get_by_ids(["1"]) == []
-    assert store.delete(["1"]) is True
-    assert len(model.calls) == 1
+    assert store.delete(["1"]) is store.delete(filter={"user_id": "alice"}) is True
+    assert store.store.index.dimension is None
+    assert store.store.index.count() == 0
+    assert model.calls == []
+
+
+def test_the_dimension_of_what_is_stored_is_found(
+    make: Callable[..., Any], backend: Backend
+) -> None:
+    first = make()
+    first.add_texts(["one"], ids=["1"])
+    model = Words()
+    second = make(model, **backend.options() | {"index_name": first.store.index.name})
+    assert [one.id for one in second.get_by_ids(["1"])] == ["1"]
+    assert second.store.index.dimension == first.store.index.dimension == 64
+    assert model.calls == []
 
 
 def test_a_given_dimension_costs_no_call(make: Callable[..., Any]) -> None:
@@ -239,7 +251,7 @@ def test_langchains_index_adds_skips_and_deletes(backend: Backend) -> None:
         Document(page_content=text, metadata={"source": text}) for text in ("one", "two", "three")
     )
 
-    def load(documents: list[Document]) -> dict[str, int]:
+    def load(documents: list[Document]) -> dict[str, Any]:
         return dict(
             index(
                 documents,
@@ -270,7 +282,7 @@ async def test_langchains_async_index_adds_skips_and_deletes(backend: Backend) -
         Document(page_content=text, metadata={"source": text}) for text in ("one", "two", "three")
     )
 
-    async def load(documents: list[Document]) -> dict[str, int]:
+    async def load(documents: list[Document]) -> dict[str, Any]:
         done = await aindex(
             documents,
             records,
@@ -279,7 +291,7 @@ async def test_langchains_async_index_adds_skips_and_deletes(backend: Backend) -
             source_id_key="source",
             key_encoder="blake2b",
         )
-        return dict(done)
+        return {**done}
 
     assert (await load([one, two]))["num_added"] == 2
     assert (await load([one, two]))["num_skipped"] == 2

@@ -98,7 +98,7 @@ class TestExactRetriever(RetrieverTests):
 def test_each_class_is_collected_completely(request: pytest.FixtureRequest) -> None:
     module = request.node.getparent(pytest.Module)
     collected = Counter(
-        item.cls
+        getattr(item, "cls", None)
         for group in module.collect()
         if isinstance(group, pytest.Class)
         for item in group.collect()

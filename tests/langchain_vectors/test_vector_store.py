@@ -13,11 +13,11 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.load import dumps
 
-from langchain_valkey_glide import ValkeyVectorStore, _vector_store
+from langchain_valkey_glide import ValkeyVectorStore, _documents
 from valkey_memory import DocumentError, FilterError, InvalidArgumentError, ValkeyMemoryError
 
 from ..models.words import Words, bag_of_words
-from ..vectors.search_server import send
+from ..search_server import send
 from .backends import Backend
 
 AWKWARD_IDS = ["a b", "a:b", "{tag}", "*", "ключ", "line\nbreak", '"quoted"', "\\", "x" * 500]
@@ -69,8 +69,8 @@ def test_what_is_found_is_like_any_document(
     store: Any, monkeypatch: pytest.MonkeyPatch, constructible: bool
 ) -> None:
     """Documents are put together without pydantic's help, unless LangChain's have new fields."""
-    assert _vector_store._constructible
-    monkeypatch.setattr(_vector_store, "_constructible", constructible)
+    assert _documents._constructible
+    monkeypatch.setattr(_documents, "_constructible", constructible)
     store.add_texts(["one"], [METADATA], ids=["1"])
     expected = Document(id="1", page_content="one", metadata=METADATA)
     (found,) = store.similarity_search("one", k=1)

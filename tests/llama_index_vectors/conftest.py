@@ -12,45 +12,19 @@ from llama_index.core import set_global_tokenizer
 
 from llama_index_valkey_glide import ValkeyVectorStore
 from valkey_memory import ValkeyConnection
-from valkey_memory._plans import Request
 
-from ..langchain_vectors.search_server import find_search_server
+from ..conftest import Face
+from ..search_server import BACKENDS, deselect_without_server, send
 from .embedding import BagOfWords
 
 HERE = Path(__file__).parent
-
-BACKENDS: dict[str, dict[str, Any]] = {
-    "json": {"search": "server", "storage": "json"},
-    "hash": {"search": "server", "storage": "hash"},
-    "exact": {"search": "exact"},
-}
-
 
 # Servers
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a search server, only exact search can be tested."""
-    if find_search_server() is not None:
-        return
-    needing = [item for item in items if HERE in item.path.parents and _needs_search(item)]
-    if needing:
-        config.hook.pytest_deselected(items=needing)
-        items[:] = [item for item in items if item not in needing]
-
-
-def _needs_search(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    backend = callspec.params.get("backend") if callspec else None
-    return backend in ("json", "hash") or "search_url" in getattr(item, "fixturenames", ())
-
-
-@pytest.fixture(scope="session")
-def search_url() -> Iterator[str]:
-    found = find_search_server()
-    assert found is not None
-    with found as url:
-        yield url
+    deselect_without_server(HERE, config, items)
 
 
 @pytest.fixture(scope="session")
@@ -84,16 +58,6 @@ def connection(server_url: str, _connections: dict[str, ValkeyConnection]) -> Va
 
 
 # Stores
-
-
-def send(connection: ValkeyConnection, *words: str | bytes) -> Any:
-    """One command, for tests that look behind the library."""
-
-    def plan() -> Any:
-        (reply,) = yield Request("test", (words,))
-        return reply
-
-    return connection.run(plan())
 
 
 def _sweep(connection: ValkeyConnection, name: str) -> None:
@@ -138,18 +102,15 @@ def make_store(backend: str, connection: ValkeyConnection, index_name: str) -> I
     _sweep(connection, index_name)
 
 
-class Side:
-    """Calls a store's methods in their sync form, or in their async form, each in its own loop."""
+class Side(Face):
+    """A store through the one or the other form of its methods; LlamaIndex has ``async_add``."""
 
-    def __init__(self, store: ValkeyVectorStore, *, is_async: bool) -> None:
-        self.store = store
-        self.is_async = is_async
+    store: ValkeyVectorStore
 
     def __getattr__(self, name: str) -> Any:
-        if not self.is_async:
-            return getattr(self.store, name)
-        method = getattr(self.store, "async_add" if name == "add" else f"a{name}")
-        return lambda *args, **kwargs: asyncio.run(method(*args, **kwargs))
+        if self.is_async and name == "add":
+            return lambda *args, **kwargs: asyncio.run(self.store.async_add(*args, **kwargs))
+        return super().__getattr__(name)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from llama_index.core import Document, StorageContext, VectorStoreIndex
+from llama_index.core.chat_engine.types import ChatMode
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.memory import Memory, VectorMemory, VectorMemoryBlock
@@ -216,7 +217,7 @@ def test_a_chat_engine(index: VectorStoreIndex, server_url: str, index_name: str
         chat_store=ValkeyDBChatStore(url=server_url, key_prefix=f"chat-{index_name}:"),
     )
     engine = index.as_chat_engine(
-        chat_mode="context", llm=MockLLM(), memory=memory, similarity_top_k=1
+        chat_mode=ChatMode.CONTEXT, llm=MockLLM(), memory=memory, similarity_top_k=1
     )
     answer = engine.chat("Where do bees collect nectar?")
     assert sources(answer.source_nodes) == ["bees"]

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
 from langchain_aws import BedrockEmbeddings
 from pydantic import SecretStr
 
-from ..langchain_vectors.conftest import backend, backend_name, face, search_connection, search_url
-from ..langchain_vectors.search_server import deselect_without_server
+from ..langchain_vectors.conftest import backend, backend_name, face, search_connection
+from ..search_server import deselect_without_server
 from .bedrock import ACCESS_KEY, Endpoint, serve
 
-__all__ = ["backend", "backend_name", "face", "search_connection", "search_url"]
+__all__ = ["backend", "backend_name", "face", "search_connection"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

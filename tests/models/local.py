@@ -14,7 +14,7 @@ DIMENSION = 256
 
 @cache
 def _model() -> Any:
-    from wordllama import WordLlama
+    from wordllama import WordLlama  # type: ignore[import-untyped]
 
     spec = find_spec("wordllama")
     assert spec is not None

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError, EndpointConnectionError  # type: ignore[import-untyped]
 from langchain_aws import BedrockEmbeddings
 from pydantic import SecretStr
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from langchain_aws import BedrockEmbeddings
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_index.core.ingestion import IngestionPipeline

@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from valkey_memory import ValkeyConnection
 from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
+from ..search_server import RealServer, SearchSource, wipe
 from .plugin import PROPERTY
 from .recorder import RECORDINGS, RecordingConnection, ReplayConnection, Tape
-from .search_server import SearchSource, find, open_server, search_version, wipe
 
 INDEX = "vmtest"
 OTHER_INDEX = "vmtest-other"
@@ -34,27 +33,6 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "exact": {"search": "exact"},
 }
 _FACES = ("sync", "async")
-
-
-@dataclass(frozen=True)
-class RealServer:
-    connection: ValkeyConnection
-    version: str
-
-
-@pytest.fixture(scope="session")
-def search_source() -> SearchSource:
-    return find()
-
-
-@pytest.fixture(scope="session")
-def real_server(search_source: SearchSource) -> Iterator[RealServer | None]:
-    """The search server of this test process, or None where there is none."""
-    if not search_source.found:
-        yield None
-        return
-    with open_server(search_source) as connection:
-        yield RealServer(connection, search_version(connection))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -171,9 +149,10 @@ def vector_connection(request: pytest.FixtureRequest, backend: str) -> ValkeyCon
 def make_index(vector_connection: ValkeyConnection, backend: str, face: str) -> Any:
     """Makes a VectorIndex of the backend, seen through its sync or its async face."""
 
-    def make(name: str = INDEX, dimension: int = DIMENSION, **options: Any) -> Any:
-        options = {"fields": FIELDS, "connection": vector_connection} | BACKENDS[backend] | options
-        return Face(VectorIndex(name, dimension, **options), is_async=face == "async")
+    def make(name: str = INDEX, dimension: int | None = DIMENSION, **options: Any) -> Any:
+        known: dict[str, Any] = {"fields": FIELDS, "connection": vector_connection}
+        index = VectorIndex(name, dimension, **(known | BACKENDS[backend] | options))
+        return Face(index, is_async=face == "async")
 
     return make
 

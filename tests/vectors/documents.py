@@ -48,7 +48,8 @@ def diverse(
     query: Sequence[float], candidates: Sequence[Document], k: int, lambda_mult: float
 ) -> list[str]:
     """Ids by maximal marginal relevance, one after the other, straight from the definition."""
-    left, chosen = list(candidates), []
+    left = list(candidates)
+    chosen: list[Document] = []
     while left and len(chosen) < k:
 
         def gain(document: Document) -> float:

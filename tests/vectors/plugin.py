@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .search_server import find
+from ..search_server import find
 
 PROPERTY = "vector_search"
 _DESELECTED = "vector_search_deselected"

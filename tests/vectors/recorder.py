@@ -142,7 +142,9 @@ class Tape:
         self._lock = threading.Lock()
         self._recorded: list[dict[str, Any]] | None = None
         if path.exists():
-            self._recorded = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            self._recorded = [
+                json.loads(line) for line in path.read_text("utf-8").splitlines() if line
+            ]
         self._position = 0
         self._said: list[dict[str, Any]] = []
 

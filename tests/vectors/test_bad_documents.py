@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import pytest
 from valkey_memory import ConfigurationError, FilterError, InvalidArgumentError, ValkeyConnection
 from valkey_memory._errors import DocumentError
 from valkey_memory._filters.expressions import Numeric, Tag, Text
-from valkey_memory._vectors.documents import MAX_DOCUMENT_BYTES, Document
+from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
+from valkey_memory._vectors.limits import DOCUMENT_BYTES
 
+from ..search_server import send
 from .conftest import INDEX
 from .documents import QUERY, doc
-from .search_server import send
 
 OK = [1.0, 2.0, 3.0, 4.0]
 
@@ -85,8 +86,8 @@ BAD_DOCUMENTS: dict[str, tuple[Any, str]] = {
     "content None": (Document("a", None, {}, OK), "content must be a string"),  # type: ignore[arg-type]
     "content bytes": (Document("a", b"x", {}, OK), "content must be a string"),  # type: ignore[arg-type]
     "content a surrogate": (Document("a", "\ud800", {}, OK), "surrogate|utf-8|str"),
-    "too large": (Document("a", "x" * MAX_DOCUMENT_BYTES, {}, OK), "bytes; at most"),
-    "too large metadata": (Document("a", "", {"a": "x" * MAX_DOCUMENT_BYTES}, OK), "at most"),
+    "too large": (Document("a", "x" * DOCUMENT_BYTES, {}, OK), "bytes; at most"),
+    "too large metadata": (Document("a", "", {"a": "x" * DOCUMENT_BYTES}, OK), "at most"),
     "no embedding": (Document("a", "x"), "0 numbers"),
     "id empty": (Document("", "x", {}, OK), "non-empty string"),
     "id a number": (Document(1, "x", {}, OK), "non-empty string"),  # type: ignore[arg-type]
@@ -133,7 +134,7 @@ def test_metadata_as_deep_as_it_may_be(index: Any) -> None:
 @pytest.mark.parametrize("face", ["sync"], indirect=True)
 def test_a_document_of_the_largest_size_is_returned(make_index: Any) -> None:
     index = make_index(fields={})
-    content = "x" * (MAX_DOCUMENT_BYTES - 200)
+    content = "x" * (DOCUMENT_BYTES - 200)
     index.upsert([Document("a", content, {}, OK)])
     assert index.search(OK)[0].document.content == content
     assert index.page()[0].content == content
@@ -167,11 +168,12 @@ def test_what_cannot_be_read_is_named(
     else:
         send(vector_connection, "HSET", key, "_embedding", ONES, *FOREIGN_HASHES[what])
     index = make_index()
-    for read in (
+    reads: list[Callable[[], Any]] = [
         lambda: index.search(OK),
         lambda: index.search(OK, embeddings=True),
         lambda: index.get(["d1", "foreign"]),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(DocumentError, match=r"document 'foreign' of index '.*' cannot be read"):
             read()
     assert index.delete(["foreign"]) == 1
@@ -263,7 +265,7 @@ def test_a_filter_longer_than_a_query_may_be(index: Any, backend: str) -> None:
 
 
 def make(**options: Any) -> VectorIndex:
-    known = {"name": "docs", "dimension": 4, "url": "valkey://127.0.0.1:1"}
+    known: dict[str, Any] = {"name": "docs", "dimension": 4, "url": "valkey://127.0.0.1:1"}
     return VectorIndex(**(known | options))
 
 

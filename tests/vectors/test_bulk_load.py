@@ -10,15 +10,15 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import BulkWriteError, ConnectionFailedError, OperationTimeoutError
-from valkey_memory._vectors import server as plans
+from valkey_memory._vectors import limits
 from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
+from ..search_server import SearchSource
 from ..servers import admin
 from .conftest import BACKENDS, FIELDS
 from .documents import doc
-from .search_server import SearchSource
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def load(
     hasty: ValkeyConnection, backend: str, face: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[], None]], tuple[Any, BulkWriteError]]:
     """Loads ten documents in batches of three; what is given is called after the second."""
-    monkeypatch.setattr(plans, "_BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(limits, "BATCH_DOCUMENTS", 3)
 
     def load(disturb: Callable[[], None]) -> tuple[Any, BulkWriteError]:
         options = BACKENDS[backend] | {"fields": FIELDS, "connection": hasty}

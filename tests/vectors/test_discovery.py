@@ -19,9 +19,9 @@ from valkey_memory._vectors.discovery import (
     stored_fields,
 )
 
+from ..search_server import find
 from ..servers import send
 from .documents import doc
-from .search_server import find
 
 NAME = "discovered"
 FIELDS: dict[str, Any] = {"user_id": "tag", "year": "numeric", "content": "text"}

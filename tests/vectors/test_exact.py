@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import ExactSearchLimitError
-from valkey_memory._plans import Request, Scan, Step
-from valkey_memory._vectors import exact as _exact
+from valkey_memory._keys import changes_key
+from valkey_memory._plans import Now, Request, Scan, Step, Work
+from valkey_memory._vectors import limits
+from valkey_memory._vectors.copy import LocalCopy
 from valkey_memory._vectors.documents import Document
+from valkey_memory._vectors.exact import ExactEngine, refresh_plan
 from valkey_memory._vectors.index import VectorIndex
-from valkey_memory._vectors.server import changes_key
 
+from ..search_server import RealServer, send, wipe
 from ..servers import admin, command_counts
-from .conftest import FIELDS, INDEX, WORKER, RealServer
+from .conftest import FIELDS, INDEX, WORKER
 from .documents import QUERY, doc, ids, score
-from .search_server import send, wipe
 
 STREAM = f"{{{INDEX}}}:changes"
 
@@ -55,8 +57,8 @@ def make(connection: ValkeyConnection) -> Callable[..., VectorIndex]:
     return make
 
 
-def test_the_stream_is_where_the_tests_look_for_it(make: Callable[..., VectorIndex]) -> None:
-    assert changes_key(make()._plans.exact_schema) == STREAM
+def test_the_stream_is_where_the_tests_look_for_it() -> None:
+    assert changes_key(INDEX) == STREAM
 
 
 def test_a_search_sees_what_another_object_wrote(make: Callable[..., VectorIndex]) -> None:
@@ -145,24 +147,22 @@ def test_expired_documents_drop_out_without_a_round_trip_more(
     make(ttl=3_600).upsert([doc(2), doc(3)])
     assert len(reader.search(QUERY)) == 3
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_590_000)
+    monkeypatch.setattr(Now, "serve", lambda _: now + 3_590_000)
     assert len(reader.search(QUERY)) == 3
-    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr(Now, "serve", lambda _: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ids(reader.page()) == ["d1"]
     assert reader.count() == 1
 
 
 def _exact_now() -> int:
-    from valkey_memory._vectors.plans import _now_ms
-
-    return _now_ms()
+    return Now().serve()
 
 
 def test_another_clock_than_the_servers(
     make: Callable[..., VectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 86_400_000)
+    monkeypatch.setattr(Now, "serve", lambda _: now + 86_400_000)
     make(ttl=3_600).upsert([doc(1)])
     assert ids(make().search(QUERY)) == ["d1"]
 
@@ -175,7 +175,7 @@ def test_a_touched_document_lives_on(
     assert len(reader.search(QUERY)) == len(toucher.search(QUERY)) == 1
     reader.search(QUERY)
     now = _exact_now()
-    monkeypatch.setattr("valkey_memory._vectors.plans._now_ms", lambda: now + 3_610_000)
+    monkeypatch.setattr(Now, "serve", lambda _: now + 3_610_000)
     assert ids(reader.search(QUERY)) == ["d1"]
 
 
@@ -194,7 +194,8 @@ class CountingConnection(ValkeyConnection):
     steps: list[Step]
 
     def _execute(self, step: Step) -> Any:
-        self.steps.append(step)
+        if not isinstance(step, Work):
+            self.steps.append(step)
         return super()._execute(step)
 
 
@@ -286,7 +287,7 @@ def test_a_deleted_stream_means_reading_everything(counting: CountingConnection)
 def test_more_changes_than_one_read_takes(
     counting: CountingConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_exact, "_CHANGES", 2)
+    monkeypatch.setattr(limits, "CHANGES_READ", 2)
     reader, writer = exact(counting), exact(counting)
     writer.upsert([doc(0)])
     assert reader.count() == 1
@@ -300,7 +301,7 @@ def test_more_changes_than_one_read_takes(
 def test_the_stream_is_kept_short(
     counting: CountingConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("valkey_memory._vectors.server._CHANGES_KEPT", 10)
+    monkeypatch.setattr(limits, "CHANGES_KEPT", 10)
     index = exact(counting)
     for number in range(300):
         index.upsert([doc(number % 3)])
@@ -323,13 +324,22 @@ def test_every_write_notes_its_change_in_its_transaction(counting: CountingConne
         assert step.commands[-1][:2] == ("XADD", STREAM)
 
 
+def local_copy(index: VectorIndex) -> LocalCopy:
+    index.create()
+    engine = index.plans.engine
+    assert isinstance(engine, ExactEngine)
+    return engine.copy
+
+
 def test_a_slow_load_does_not_undo_a_later_one(counting: CountingConnection) -> None:
     """Two threads load at first; the one that read earlier ends after a write was seen."""
-    copy = exact(counting)._plans.copy
-    slow = _exact.refresh(copy, _exact_now())
+    copy = local_copy(exact(counting))
+    slow = refresh_plan(copy, _exact_now())
     step = next(slow)
     replies = []
-    while isinstance(step, Scan) or "load" in step.operation:  # up to its end, but for the last
+    while isinstance(step, Scan) or "load" in getattr(
+        step, "operation", ""
+    ):  # up to its end, but for the last
         replies.append(counting._execute(step))
         try:
             step = slow.send(replies[-1])
@@ -340,7 +350,7 @@ def test_a_slow_load_does_not_undo_a_later_one(counting: CountingConnection) -> 
     late = counting._execute(step)
     writer = exact(counting)
     writer.upsert([doc(1)])
-    counting.run(_exact.refresh(copy, _exact_now()))
+    counting.run(refresh_plan(copy, _exact_now()))
     assert copy.count(None, _exact_now()) == 1
 
     def rest() -> Any:

@@ -15,8 +15,19 @@ from typing import Any
 import pytest
 
 from valkey_memory import CommandError, OperationTimeoutError, ValkeyConnection
-from valkey_memory._plans import AskCluster, Pause, Plan, Reply, Request, Scan, ScanPage, atomic
+from valkey_memory._plans import (
+    AskCluster,
+    Pause,
+    Plan,
+    Reply,
+    Request,
+    Scan,
+    ScanPage,
+    Step,
+    atomic,
+)
 
+from ..search_server import find
 from .plugin import SearchReport
 from .recorder import (
     ADDRESS,
@@ -29,7 +40,6 @@ from .recorder import (
     describe,
     encode,
 )
-from .search_server import find
 
 ROOT = Path(__file__).parents[2]
 VECTOR = b"\x00\x00\x80?"
@@ -68,7 +78,7 @@ def test_a_string_and_its_bytes_are_one_command() -> None:
 
 
 def test_every_part_of_a_step_is_compared() -> None:
-    steps = [
+    steps: list[Step] = [
         Request("x", (("GET", "a"),)),
         Request("y", (("GET", "a"),)),
         Request("x", (("GET", "b"),)),

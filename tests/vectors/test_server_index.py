@@ -13,17 +13,18 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import CommandError, IndexMismatchError, SearchUnavailableError
+from valkey_memory._keys import slot
 from valkey_memory._plans import Plan
-from valkey_memory._vectors import server as plans
+from valkey_memory._vectors import limits, server
 from valkey_memory._vectors.index import VectorIndex
 from valkey_memory._vectors.schema import IndexSchema
 
 from ..conftest import Face
-from ..servers import search_cluster
+from ..search_server import SearchSource, send, wipe
+from ..servers import SLOTS, search_cluster
 from .conftest import BACKENDS, FIELDS, INDEX
 from .documents import QUERY, doc, ids
 from .recorder import RECORDINGS
-from .search_server import SearchSource, send, wipe
 
 server_backends = pytest.mark.parametrize(
     "backend", [name for name in BACKENDS if name != "exact"], indirect=True
@@ -148,7 +149,7 @@ def test_the_documents_of_another_index_are_not_deleted(
 def test_the_second_of_two_creators_attaches(vector_connection: ValkeyConnection) -> None:
     """The plans of two creators, taken in turn so that both find no index."""
     schema = IndexSchema(INDEX, 4, storage="hash")
-    one, other = plans.ensure(schema), plans.ensure(schema)
+    one, other = server.open_plan(schema), server.open_plan(schema)
     execute = vector_connection._execute
     creations = [plan.send(execute(next(plan))) for plan in (one, other)]
     replies = [execute(creation) for creation in creations]
@@ -157,7 +158,7 @@ def test_the_second_of_two_creators_attaches(vector_connection: ValkeyConnection
     found = [
         _finish(plan, reply, execute) for plan, reply in zip((one, other), replies, strict=True)
     ]
-    assert found[0].dimension == found[1].dimension == 4
+    assert found[0].schema == found[1].schema == schema
 
 
 def _finish(plan: Plan[Any], reply: Any, execute: Callable[[Any], Any]) -> Any:
@@ -254,6 +255,8 @@ def test_effort_of_a_search(make_index: Any, backend: str) -> None:
 def _recorded_commands() -> Iterator[tuple[Path, list[str]]]:
     for path in sorted(RECORDINGS.rglob("*.jsonl")):
         for line in path.read_text("utf-8").splitlines():
+            if not line:
+                continue
             for command in json.loads(line).get("commands", ()):
                 yield path, command
 
@@ -281,6 +284,8 @@ def test_no_search_returns_vectors_unasked() -> None:
         "test_an_empty_index",
         "test_diverse_search_is_maximal_marginal_relevance",
         "test_filters_apply_to_every_read",
+        "test_the_first_query_tells",
+        "test_what_is_stored_tells",
         "test_variety_prefers_what_is_unlike",
     }
 
@@ -413,7 +418,7 @@ def test_more_documents_than_the_server_looks_at(
     never_cleans_up: ValkeyConnection, backend: str, face: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would take the first so many for all there are, and order these alone."""
-    monkeypatch.setattr(plans, "_RESULTS_LOOKED_AT", 100)
+    monkeypatch.setattr(limits, "RESULTS_LOOKED_AT", 100)
     setting = "search.max-nonvector-search-results-fetched"
     options = BACKENDS[backend] | {"fields": FIELDS, "connection": never_cleans_up}
     index = Face(VectorIndex(f"many-{backend}-{face}", 4, **options), is_async=face == "async")
@@ -424,12 +429,13 @@ def test_more_documents_than_the_server_looks_at(
         assert index.count({"user_id": "alice"}) == 99
         assert len(index.page(limit=100)) == len(index.page(offset=50, limit=50)) + 50 == 100
         bobs = {"user_id": "bob"}
-        for refused in (
+        refusals: list[Callable[[], Any]] = [
             lambda: index.count(bobs),
             lambda: index.page(bobs, order_by="year", limit=3),
             lambda: index.page(offset=90, limit=20),
             lambda: index.page(offset=100, limit=20),
-        ):
+        ]
+        for refused in refusals:
             with pytest.raises(CommandError, match="looks at no more of them"):
                 refused()
         assert index.delete_where(bobs) == 151
@@ -475,7 +481,7 @@ def test_search_in_a_cluster_sees_every_shard(
     assert steps[-1] == 60
     # A write is acknowledged before the index of its shard has it.
     eventually(index.count, 60)
-    slots = {plans.slot(f"c-{backend}-{face}:{one.id}") * 3 // 16_384 for one in documents}
+    slots = {slot(f"c-{backend}-{face}:{one.id}") * 3 // SLOTS for one in documents}
     assert slots == {0, 1, 2}
     assert sorted(ids(index.search(QUERY, 100))) == sorted(one.id for one in documents)
     near = index.search(QUERY, 5, filter={"user_id": "bob"})
@@ -499,7 +505,7 @@ def test_delete_where_leaves_nothing_in_a_cluster(
     cluster_with_search: ValkeyConnection, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """The index still shows for a moment what is gone; that must not hide what is not."""
-    monkeypatch.setattr(plans, "_PAGE", page)
+    monkeypatch.setattr(limits, "PAGE", page)
     index = VectorIndex(f"del-{page}", 4, storage="hash", connection=cluster_with_search)
     index.upsert([doc(number) for number in range(100)])
     eventually(index.count, 100)

@@ -11,12 +11,13 @@ import pytest
 from valkey_memory import FilterError, InvalidArgumentError, ValkeyConnection
 from valkey_memory._errors import DocumentError
 from valkey_memory._filters.expressions import Numeric, Tag, Text
-from valkey_memory._vectors import server as plans
+from valkey_memory._keys import changes_key
+from valkey_memory._vectors import limits, server
 from valkey_memory._vectors.documents import Document
 
+from ..search_server import send
 from .conftest import INDEX, OTHER_INDEX
 from .documents import QUERY, diverse, doc, ids, score, vector
-from .search_server import send
 
 real_search = pytest.mark.real_search
 
@@ -83,11 +84,10 @@ def test_drop_leaves_nothing_behind(
     index = make_index()
     assert index.drop() is index.drop(delete_documents=True) is False  # and makes none
     if backend != "exact":
-        schema = index.store._plans.server_schema
-        assert vector_connection.run(plans.probe(schema)) is None
+        assert vector_connection.run(server.probe_plan(index.store.plans.schema)) is None
     index.upsert([doc(1), doc(2)])
     assert index.drop(delete_documents=True) is True
-    keys = (f"{INDEX}:d1", f"{INDEX}:d2", plans.changes_key(index.store._plans.exact_schema))
+    keys = (f"{INDEX}:d1", f"{INDEX}:d2", changes_key(INDEX))
     assert send(vector_connection, "EXISTS", *keys) == 0
 
 
@@ -333,7 +333,7 @@ def test_a_search_refreshes_the_ttl_of_what_it_finds_if_asked(
 def test_documents_go_in_batches_and_progress_tells(
     index: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "_BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "BATCH_DOCUMENTS", 2)
     steps: list[tuple[int, int]] = []
     index.upsert(
         (doc(number) for number in range(5)), progress=lambda done, of: steps.append((done, of))
@@ -343,7 +343,7 @@ def test_documents_go_in_batches_and_progress_tells(
 
 
 def test_batches_are_limited_in_bytes(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_BATCH_BYTES", 1_000)
+    monkeypatch.setattr(limits, "BATCH_BYTES", 1_000)
     steps: list[int] = []
     large = [doc(number, "x" * 600) for number in range(3)]
     index.upsert([*large, doc(3), doc(4)], progress=lambda done, _: steps.append(done))
@@ -366,7 +366,7 @@ def test_delete_says_how_many_there_were(index: Any) -> None:
 
 
 def test_reading_goes_in_parts(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_READ_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "READ_DOCUMENTS", 2)
     index.upsert([doc(number) for number in range(5)])
     wanted = ["d4", "d0", "d3", "d1", "d2"]
     assert ids(index.get(wanted)) == wanted
@@ -386,7 +386,7 @@ def test_delete_where_removes_what_satisfies_the_filter(index: Any) -> None:
 def test_delete_where_goes_page_by_page(
     index: Any, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(plans, "_PAGE", page)
+    monkeypatch.setattr(limits, "PAGE", page)
     index.upsert([doc(n, user_id="alice" if n % 4 else "bob") for n in range(12)])
     assert index.delete_where({"user_id": "alice"}) == 9
     assert sorted(ids(index.page())) == ["d0", "d4", "d8"]

@@ -30,6 +30,15 @@ def session_page_plan(
     return {one for one in found if one and one.startswith(beginning)}, page.cursor
 
 
+def session_ids_plan(key_prefix: str) -> Plan[list[str]]:
+    """The session ids under ``key_prefix``, sorted, each once."""
+    found, cursor = yield from session_page_plan(key_prefix)
+    while cursor is not None:
+        more, cursor = yield from session_page_plan(key_prefix, cursor=cursor)
+        found |= more
+    return sorted(found)
+
+
 @dataclass(slots=True)
 class Walk:
     """A walk over the session ids under a key prefix, a page at a time, so that each can be shown.

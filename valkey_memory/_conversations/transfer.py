@@ -24,6 +24,7 @@ from .. import _keys
 from .._errors import ExportFileError
 from .._plans import Command, Plan, Request
 from .listing import Conversation
+from .scripts import WRITE_WHOLE, number_of, script
 
 FORMAT, VERSION = "valkey-memory-export", 1
 Mode: TypeAlias = Literal["new", "replace", "append"]
@@ -40,42 +41,6 @@ for i, key in ipairs(KEYS) do
   lists[i] = {redis.call('LRANGE', key, 0, -1), redis.call('PTTL', key)}
 end
 return lists
-"""
-
-# KEYS: the list and its sidecars. ARGV: mode, TTL or '', the archived list's number in KEYS, how
-# many archived elements, the type of each key, and the elements, archived first. Returns 0 when the
-# conversation is there and nothing was said about that. One that is added to keeps its expiry, also
-# for a list that this makes. RPUSH in portions, because Lua unpacks at most about 8,000 values.
-_WRITE = """
-local mode, ttl = ARGV[1], ARGV[2]
-local expires = -2
-for i, key in ipairs(KEYS) do
-  local type, expected = redis.call('TYPE', key).ok, ARGV[4 + i]
-  if type ~= expected and type ~= 'none' then
-    return redis.error_reply('WRONGTYPE not a ' .. expected)
-  end
-  if expires == -2 then expires = redis.call('PEXPIRETIME', key) end
-end
-local exists = expires ~= -2
-if exists and mode == 'new' then return 0 end
-if mode == 'replace' then redis.call('UNLINK', unpack(KEYS)) end
-local function push(key, first, last)
-  for start = first, last, 4000 do
-    redis.call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
-  end
-end
-local first = 5 + #KEYS
-local active = first + tonumber(ARGV[4])
-push(KEYS[tonumber(ARGV[3])], first, active - 1)
-push(KEYS[1], active, #ARGV)
-for _, key in ipairs(KEYS) do
-  if exists and mode == 'append' then
-    if expires > 0 then redis.call('PEXPIREAT', key, expires) end
-  elseif ttl ~= '' then
-    redis.call('PEXPIRE', key, ttl)
-  end
-end
-return 1
 """
 
 
@@ -129,17 +94,22 @@ def write_whole_plan(
         KeyTypeError: A key holds a value of another type. That conversation was not written, others
             may have been.
     """
-    types = ("list", *_keys.SIDECARS.values())
-    archived = str(2 + list(_keys.SIDECARS).index(_keys.ARCHIVED))
-    commands: list[Command] = []
-    for one in conversations:
-        keys = _keys.conversation_keys(_keys.list_key(key_prefix, one.id))
-        # A TTL that ends this very moment is still one.
-        ttl = "" if one.ttl_ms is None else str(max(one.ttl_ms, 1))
-        about = (mode, ttl, archived, str(len(one.archived)), *types)
-        elements = (*one.archived, *one.active)
-        commands.append(("EVAL", _WRITE, str(len(keys)), *keys, *about, *elements))
-    replies = yield Request("write conversations", tuple(commands))
+    archived = number_of(_keys.ARCHIVED)
+    commands = tuple(
+        script(
+            WRITE_WHOLE,
+            _keys.list_key(key_prefix, one.id),
+            mode,
+            # A TTL that ends this very moment is still one.
+            "" if one.ttl_ms is None else max(one.ttl_ms, 1),
+            archived,
+            len(one.archived),
+            *one.archived,
+            *one.active,
+        )
+        for one in conversations
+    )
+    replies = yield Request("write conversations", commands)
     return [one.id for one, reply in zip(conversations, replies, strict=True) if not reply]
 
 

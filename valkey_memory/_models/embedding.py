@@ -1,12 +1,15 @@
-"""Embedding texts with any LangChain ``Embeddings``, known here by its four methods only."""
+"""Embedding texts with a model of any framework, or a plain callable; and the steps that embed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
-from .._errors import DocumentError
+from .._errors import DocumentError, InvalidArgumentError
+from .._plans import Work
+from .calls import Call, check_object, of_function, of_methods
 
 
 class Embeddings(Protocol):
@@ -70,26 +73,67 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
         yield list(texts[start : start + size])
 
 
-def _checked(vectors: Sequence[Any], texts: Sequence[str]) -> list[Any]:
-    if len(vectors) != len(texts):
+def _checked(vectors: Any, texts: Sequence[str]) -> list[Any]:
+    try:
+        found = list(vectors)
+    except TypeError as error:
         raise DocumentError(
-            f"the embedding model returned {len(vectors)} vectors for {len(texts)} texts"
+            f"the embedding model returned {type(vectors).__name__}, no list of vectors"
+        ) from error
+    if len(found) != len(texts):
+        raise DocumentError(
+            f"the embedding model returned {len(found)} vectors for {len(texts)} texts"
         )
-    return list(vectors)
+    return found
+
+
+class _Embedder(NamedTuple):
+    """How a model is called."""
+
+    documents: Call
+    """A list of texts to a list of vectors."""
+    query: Call | None
+    """A text to its vector; None where texts and queries are embedded alike."""
+
+
+def _embedder(model: Any) -> _Embedder:
+    check_object(model, "embedding model")
+    for names in (
+        ("embed_documents", "embed_query"),  # LangChain
+        ("get_text_embedding_batch", "get_query_embedding"),  # LlamaIndex
+    ):
+        documents, query = (of_methods(model, name, f"a{name}") for name in names)
+        if documents is not None and query is not None:
+            if _async_embeds_queries(model):
+                documents = Call(documents.sync)
+            return _Embedder(documents, query)
+    if callable(model):
+        return _Embedder(of_function(model), None)
+    raise InvalidArgumentError(
+        f"{type(model).__name__} is no embedding model: pass one of LangChain (embed_documents, "
+        "embed_query) or LlamaIndex (get_text_embedding_batch, get_query_embedding), or a function "
+        "from a list of texts to their vectors"
+    )
+
+
+def check_embedding(model: object) -> None:
+    """Raise InvalidArgumentError for what ``Embed`` cannot embed with."""
+    _embedder(model)
 
 
 def embed_documents(
-    embeddings: Embeddings, texts: Sequence[str], batch_size: int = BATCH_SIZE
+    model: Any, texts: Sequence[str], batch_size: int = BATCH_SIZE
 ) -> list[list[float]]:
     """The vectors of ``texts``, in order, in calls of ``batch_size`` texts."""
+    call = _embedder(model).documents
     vectors: list[list[float]] = []
     for batch in _batches(texts, batch_size):
-        vectors += _checked(embeddings.embed_documents(batch), batch)
+        vectors += _checked(call(batch), batch)
     return vectors
 
 
 async def aembed_documents(
-    embeddings: Embeddings,
+    model: Any,
     texts: Sequence[str],
     batch_size: int = BATCH_SIZE,
     concurrency: int = CONCURRENCY,
@@ -98,13 +142,12 @@ async def aembed_documents(
 
     The first error cancels the calls that have not begun.
     """
+    call = _embedder(model).documents
     limit = asyncio.Semaphore(concurrency)
 
     async def embed(batch: list[str]) -> list[list[float]]:
         async with limit:
-            if _async_embeds_queries(embeddings):
-                return _checked(await asyncio.to_thread(embeddings.embed_documents, batch), batch)
-            return _checked(await embeddings.aembed_documents(batch), batch)
+            return _checked(await call.acall(batch), batch)
 
     tasks: list[asyncio.Task[list[list[float]]]] = []
     failure: BaseException | None = None
@@ -116,6 +159,55 @@ async def aembed_documents(
     if failure is not None:
         raise failure  # out here, so that its own cause stays
     return [vector for task in tasks for vector in task.result()]
+
+
+@dataclass(frozen=True, slots=True)
+class Embed(Work):
+    """A step that embeds texts to be stored. The reply is a list of their vectors, in order.
+
+    Args:
+        model: An embedding model of LangChain or LlamaIndex, or a callable that takes a list of
+            texts and returns their vectors, sync or async.
+        texts: Any number; none cost no call.
+        batch_size: Texts per call.
+        concurrency: Calls at once in async code.
+    """
+
+    model: Any
+    texts: Sequence[str]
+    batch_size: int = BATCH_SIZE
+    concurrency: int = CONCURRENCY
+
+    def serve(self) -> list[list[float]]:
+        return embed_documents(self.model, self.texts, self.batch_size)
+
+    async def aserve(self) -> list[list[float]]:
+        return await aembed_documents(self.model, self.texts, self.batch_size, self.concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedQuery(Work):
+    """A step that embeds a text to search for. The reply is its vector.
+
+    Args:
+        model: As in ``Embed``. Some models embed queries in another way than what is stored.
+        text: The query.
+    """
+
+    model: Any
+    text: str
+
+    def serve(self) -> Any:
+        embedder = _embedder(self.model)
+        if embedder.query is None:
+            return _checked(embedder.documents([self.text]), [self.text])[0]
+        return embedder.query(self.text)
+
+    async def aserve(self) -> Any:
+        embedder = _embedder(self.model)
+        if embedder.query is None:
+            return _checked(await embedder.documents.acall([self.text]), [self.text])[0]
+        return await embedder.query.acall(self.text)
 
 
 def _async_embeds_queries(embeddings: object) -> bool:

@@ -1,367 +1,227 @@
 """Exact search in the client, for servers without valkey-search and for small memories.
 
 Documents are stored as hashes, just as an index of ``storage="hash"`` stores them. A local copy of
-them is kept fresh by a stream of changes that every writer of this library appends to, in the
-transaction that changes documents (in a cluster: right behind it). A search reads what is new in
-it, one round trip, and fetches only the documents named there. When the stream no longer reaches
-back far enough, everything is read again. The copy knows each document's expiry, so expired
-documents drop out by themselves.
+them is kept fresh by the log of changes. A search reads what is new in it, one round trip, and
+fetches only the documents named there. When the log no longer reaches back far enough, everything
+is read again. The copy knows each document's expiry, so expired documents drop out by themselves.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Literal
 
-import orjson
-
-from .._errors import ExactSearchLimitError, FilterError
-from .._filters.evaluation import Indexed, matches
 from .._filters.expressions import Filter
-from .._keys import scan_pattern
-from .._plans import Command, Plan, Request, Scan, ScanPage, atomic
-from .documents import (
-    Document,
-    Hit,
-    document_id,
-    document_key,
-    from_read,
-    read_command,
-    unreadable,
-    view,
-)
-from .schema import IndexSchema
-from .server import changes_key
-from .vector import Matrix, Vector, distances, numpy, similarity
-
-_READ_DOCUMENTS = 500
-_CHANGES = 5_000
-_BEGINNING = "0-0"
+from .._keys import document_id, document_key, scan_pattern
+from .._plans import Command, Now, Plan, Request, Scan, ScanPage, atomic
+from . import limits
+from .changelog import forget_plan, last_change, last_version, since_plan
+from .copy import LocalCopy, Read
+from .documents import Document, Hit
+from .records import from_read, read_command
+from .schema import EMBEDDING, IndexSchema
+from .storage import delete_plan
+from .vector import FLOAT_BYTES, from_bytes
 
 
-@dataclass(slots=True)
-class _Row:
-    document: Document
-    seen: Indexed
-    expires_ms: int
-    """Unix milliseconds by the server's clock; -1 for never."""
+class ExactEngine:
+    """Documents in hashes, compared in the client. ``open_plan`` makes it.
 
-
-class _Read(NamedTuple):
-    """A document as it was read; None when it is gone."""
-
-    id: str
-    document: Document | None
-    expires_ms: int
-
-
-class LocalCopy:
-    """The documents of one index, as of the change ``version``. Safe for threads.
-
-    Args:
-        schema: The index.
-        limit: As many documents as it will hold.
+    Attributes:
+        copy: The documents as this client has them.
     """
+
+    mode: Literal["exact"] = "exact"
 
     def __init__(self, schema: IndexSchema, limit: int) -> None:
         self.schema = schema
-        self.limit = limit
-        self.version: str | None = None
-        self._lock = threading.Lock()
-        self._clear()
+        self.copy = LocalCopy(schema, limit)
 
-    def _clear(self) -> None:
-        np = numpy()
-        self.version = None
-        self._clock_offset_ms = 0
-        self._next_expiry_ms = math.inf  # no document expires before
-        self._rows: list[_Row] = []
-        self._position: dict[str, int] = {}
-        self._matrix: Matrix = np.zeros((0, self.schema.dimension), dtype=np.float32)
-        self._norms: Vector = np.zeros(0, dtype=np.float32)
+    def _fresh_plan(self) -> Plan[int]:
+        """Bring the copy up to date; the time then, by this machine's clock."""
+        now: int = yield Now()
+        yield from refresh_plan(self.copy, now)
+        now = yield Now()
+        return now
 
-    def load(
-        self, documents: Iterable[_Read], version: str, clock_offset_ms: int, replaces: str | None
-    ) -> bool:
-        """Replace everything, unless another search changed the version ``replaces`` meanwhile."""
-        with self._lock:
-            if self.version != replaces:
-                return False
-            self._clear()
-            self._clock_offset_ms = clock_offset_ms
-            self._apply(documents, version)
-            return True
+    def info_plan(self) -> Plan[None]:
+        yield from ()
 
-    def update(self, documents: Iterable[_Read], version: str) -> None:
-        """Take over changed documents, unless another search brought the copy further already."""
-        with self._lock:
-            if self.version is not None and version_key(version) > version_key(self.version):
-                self._apply(documents, version)
+    def wait_plan(self, timeout: float) -> Plan[bool]:
+        del timeout
+        yield from ()
+        return True
 
-    def _apply(self, documents: Iterable[_Read], version: str) -> None:
-        try:
-            for read in documents:
-                if read.document is None:
-                    self._remove(read.id)
-                else:
-                    self._put(read.document, read.expires_ms)
-        except BaseException:
-            self._clear()
-            raise
-        self.version = version
+    def search_plan(
+        self,
+        query: bytes,
+        k: int,
+        condition: Filter | None,
+        *,
+        embeddings: bool,
+        ef_runtime: int | None,
+    ) -> Plan[list[Hit]]:
+        del ef_runtime  # every vector is compared
+        now = yield from self._fresh_plan()
+        return self.copy.nearest(from_bytes(query), k, condition, now, embeddings=embeddings)
 
-    def _put(self, document: Document, expires_ms: int) -> None:
-        np = numpy()
-        position = self._position.get(document.id)
-        if position is None:
-            if len(self._rows) >= self.limit:
-                raise ExactSearchLimitError(
-                    f"index {self.schema.name!r} has more than {self.limit} documents, which is "
-                    "as many as exact search compares in the client. Use a server with "
-                    'valkey-search (search="server"), or raise exact_limit if the memory and '
-                    "the time are there"
-                )
-            position = self._position[document.id] = len(self._rows)
-            self._rows.append(_Row(document, Indexed({}, {}, {}), -1))
-            if position == len(self._matrix):
-                more = max(256, position)
-                self._matrix = np.pad(self._matrix, ((0, more), (0, 0)))
-                self._norms = np.pad(self._norms, (0, more))
-        vector = np.asarray(document.embedding, dtype=np.float32)
-        self._matrix[position] = vector
-        self._norms[position] = np.linalg.norm(vector.astype(np.float64))
-        # The vector is in the matrix; a list of floats would be eight times as large.
-        bare = Document(document.id, document.content, document.metadata)
-        try:
-            seen = view(bare.metadata, bare.content, self.schema)
-        except FilterError as error:
-            raise unreadable(document.id, self.schema, str(error)) from error
-        self._rows[position] = _Row(bare, seen, expires_ms)
-        if expires_ms >= 0:
-            self._next_expiry_ms = min(self._next_expiry_ms, expires_ms)
-
-    def _remove(self, document_id: str) -> None:
-        position = self._position.pop(document_id, None)
-        if position is None:
-            return
-        last = len(self._rows) - 1
-        if position != last:
-            self._rows[position] = self._rows[last]
-            self._matrix[position] = self._matrix[last]
-            self._norms[position] = self._norms[last]
-            self._position[self._rows[position].document.id] = position
-        self._rows.pop()
-
-    def _drop_expired(self, now_ms: int) -> None:
-        server_now = now_ms + self._clock_offset_ms
-        if server_now < self._next_expiry_ms:
-            return
-        expired = [row.document.id for row in self._rows if 0 <= row.expires_ms <= server_now]
-        for gone in expired:
-            self._remove(gone)
-        expiries = (row.expires_ms for row in self._rows if row.expires_ms >= 0)
-        self._next_expiry_ms = min(expiries, default=math.inf)
-
-    def nearest(
-        self, query: Vector, k: int, condition: Filter | None, now_ms: int, *, embeddings: bool
-    ) -> list[Hit]:
-        """The ``k`` nearest documents that satisfy ``condition``, nearest first.
-
-        Args:
-            query: The vector to compare with.
-            k: At most so many.
-            condition: A checked filter, or None.
-            now_ms: Unix milliseconds by this machine's clock.
-            embeddings: Return the documents' vectors too.
-        """
-        with self._lock:
-            self._drop_expired(now_ms)
-            size = len(self._rows)
-            if not size:
-                return []
-            metric = self.schema.metric
-            found = distances(self._matrix[:size], query, metric, self._norms[:size])
-            return [
-                Hit(
-                    self._document(position, embeddings=embeddings),
-                    similarity(float(found[position]), metric),
-                )
-                for position in self._nearest(found, k, condition)
-            ]
-
-    def _nearest(self, found: Vector, k: int, condition: Filter | None) -> list[int]:
-        np = numpy()
-        positions: list[int]
-        if condition is None:
-            some = np.argpartition(found, k - 1)[:k] if k < len(found) else np.arange(len(found))
-            positions = some[np.argsort(found[some], kind="stable")].tolist()
-            return positions
-        positions = np.argsort(found, kind="stable").tolist()
-        rows = self._rows
-        satisfying = (p for p in positions if matches(rows[p].seen, condition))
-        return list(itertools.islice(satisfying, k))
-
-    def page(
+    def page_plan(
         self,
         condition: Filter | None,
         offset: int,
-        limit: int | None,
-        now_ms: int,
+        limit: int,
         *,
-        embeddings: bool = False,
-        order_by: str | None = None,
-        descending: bool = False,
-    ) -> list[Document]:
-        """Documents that satisfy ``condition``, by the numeric field ``order_by`` if given."""
-        with self._lock:
-            self._drop_expired(now_ms)
-            positions = self._satisfying(condition)
-            if order_by is not None:
-                numbers = {
-                    p: number
-                    for p in positions
-                    if (number := self._rows[p].seen.numbers.get(order_by)) is not None
-                }
-                # As on the server, documents without the field are left out.
-                positions = sorted(numbers, key=numbers.__getitem__, reverse=descending)
-            stop = None if limit is None else offset + limit
-            return [self._document(p, embeddings=embeddings) for p in positions[offset:stop]]
+        embeddings: bool,
+        order_by: str | None,
+        descending: bool,
+    ) -> Plan[list[Document]]:
+        now = yield from self._fresh_plan()
+        return self.copy.page(
+            condition,
+            offset,
+            limit,
+            now,
+            embeddings=embeddings,
+            order_by=order_by,
+            descending=descending,
+        )
 
-    def count(self, condition: Filter | None, now_ms: int) -> int:
-        """How many documents satisfy ``condition``."""
-        with self._lock:
-            self._drop_expired(now_ms)
-            return len(self._satisfying(condition))
+    def count_plan(self, condition: Filter | None) -> Plan[int]:
+        now = yield from self._fresh_plan()
+        return self.copy.count(condition, now)
 
-    def _satisfying(self, condition: Filter | None) -> list[int]:
-        return [
-            position
-            for position, row in enumerate(self._rows)
-            if condition is None or matches(row.seen, condition)
-        ]
-
-    def _document(self, position: int, *, embeddings: bool) -> Document:
-        row = self._rows[position].document
-        # Metadata is the caller's to change; the copy here is not.
-        metadata = orjson.loads(orjson.dumps(row.metadata))
-        embedding = self._matrix[position].tolist() if embeddings else ()
-        return Document(row.id, row.content, metadata, embedding)
+    def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
+        now = yield from self._fresh_plan()
+        found = self.copy.page(condition, 0, None, now)
+        return (yield from delete_plan([document.id for document in found], self.schema))
 
 
-# Plans
+def open_plan(
+    schema: IndexSchema, limit: int, length: int | None = None
+) -> Plan[ExactEngine | None]:
+    """Exact search over the documents of ``schema``, which stores hashes.
+
+    Args:
+        schema: Its dimension may be left to the documents that are there.
+        limit: As many documents as it will hold.
+        length: The dimension where ``schema`` has none and nothing is stored.
+
+    Returns:
+        None when nothing is stored, and no dimension is known.
+    """
+    if schema.dimension is None:
+        schema = schema.of_dimension((yield from dimension_plan(schema)) or length)
+    return None if schema.dimension is None else ExactEngine(schema, limit)
 
 
-def refresh(copy: LocalCopy, now_ms: int) -> Plan[None]:
+def dimension_plan(schema: IndexSchema) -> Plan[int | None]:
+    """Numbers per vector of the documents that are stored; None when there are none.
+
+    It walks the keyspace until it finds one.
+    """
+    operation = f"find the dimension of index {schema.name!r}"
+    scan = Scan(operation, scan_pattern(schema.prefix), "hash")
+    while True:
+        page: ScanPage = yield scan
+        if page.keys:
+            asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
+            sizes: list[int] = yield Request(operation, asked)
+            if any(sizes):
+                return max(sizes) // FLOAT_BYTES
+        if page.cursor is None:
+            return None
+        scan = replace(scan, cursor=page.cursor)
+
+
+def drop_plan(schema: IndexSchema) -> Plan[bool]:
+    """Delete all documents and the log of changes; whether there were any."""
+    if schema.dimension is None:
+        schema = schema.of_dimension((yield from dimension_plan(schema)))
+    if schema.dimension is None:
+        return False
+    ids = yield from _document_ids_plan(schema)
+    yield from delete_plan(ids, schema)
+    yield from forget_plan(schema)
+    return bool(ids)
+
+
+# Reading
+
+
+def refresh_plan(copy: LocalCopy, now_ms: int) -> Plan[None]:
     """Bring the copy up to date: one round trip when nothing changed."""
     while True:
         version = copy.version
-        if version is not None and (yield from _catch_up(copy, version)):
+        if version is not None and (yield from _catch_up_plan(copy, version)):
             return
-        if (yield from _load(copy, version, now_ms)):
+        if (yield from _load_plan(copy, version, now_ms)):
             return
 
 
-def _catch_up(copy: LocalCopy, version: str) -> Plan[bool]:
-    """Take over what changed since ``version``; False when the stream does not reach back to it."""
-    schema, stream = copy.schema, changes_key(copy.schema)
+def _catch_up_plan(copy: LocalCopy, version: str) -> Plan[bool]:
+    """Take over what changed since ``version``; False when the log does not reach back to it."""
     while True:
-        # The oldest entry tells whether the stream still reaches back to our version. From a
-        # stream that was empty nobody can tell, so its first entries have everything read again.
-        oldest, entries = yield atomic(
-            f"refresh the copy of index {schema.name!r}",
-            ("XRANGE", stream, "-", "+", "COUNT", "1"),
-            ("XRANGE", stream, f"({version}", "+", "COUNT", str(_CHANGES)),
-        )
-        first = _entry_ids(oldest)
-        if version_key(first[0] if first else _BEGINNING) > version_key(version):
+        changes = yield from since_plan(copy.schema, version)
+        if changes is None:
             return False
-        if not first and version != _BEGINNING:
-            return False
-        if not entries:
+        if changes.version == version:
             return True
-        changed = dict.fromkeys(one for ids in _changed_ids(entries) for one in ids)
-        documents = yield from _fetch(schema, list(changed))
-        versions = _entry_ids(entries)
-        copy.update(documents, versions[-1])
-        if len(versions) < _CHANGES:
+        copy.update((yield from _fetch_plan(copy.schema, changes.ids)), changes.version)
+        if changes.complete:
             return copy.version is not None  # another search may have failed and emptied it
-        version = versions[-1]
+        version = changes.version
 
 
-def _load(copy: LocalCopy, replaces: str | None, now_ms: int) -> Plan[bool]:
-    """Read every document. What changes meanwhile is in the stream behind the version taken.
+def _load_plan(copy: LocalCopy, replaces: str | None, now_ms: int) -> Plan[bool]:
+    """Read every document. What changes meanwhile is in the log behind the version taken.
 
     False when another search changed the copy meanwhile, which was ``replaces`` before.
     """
     schema, operation = copy.schema, f"load index {copy.schema.name!r}"
-    last, server_time = yield atomic(
-        operation, ("XREVRANGE", changes_key(schema), "+", "-", "COUNT", "1"), ("TIME",)
-    )
-    version = (_entry_ids(last) or [_BEGINNING])[0]
+    last, server_time = yield atomic(operation, last_change(schema), ("TIME",))
     seconds, microseconds = (int(part) for part in server_time)
-    ids = yield from _hashes(operation, schema)
+    ids = yield from _hashes_plan(operation, schema)
     if len(ids) > copy.limit:
         ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
-    documents = yield from _fetch(schema, sorted(ids))
+    documents = yield from _fetch_plan(schema, sorted(ids))
     offset = seconds * 1000 + microseconds // 1000 - now_ms
-    return copy.load(documents, version, offset, replaces)
+    return copy.load(documents, last_version(last), offset, replaces)
 
 
-def document_ids(schema: IndexSchema) -> Plan[list[str]]:
+def _document_ids_plan(schema: IndexSchema) -> Plan[list[str]]:
     """The ids of all documents, however many; hashes that are none are left out."""
     found: list[str] = []
-    ids = sorted((yield from _hashes(f"list ids of index {schema.name!r}", schema)))
-    for start in range(0, len(ids), _READ_DOCUMENTS):
-        some = yield from _fetch(schema, ids[start : start + _READ_DOCUMENTS])
+    ids = sorted((yield from _hashes_plan(f"list ids of index {schema.name!r}", schema)))
+    for start in range(0, len(ids), limits.READ_DOCUMENTS):
+        some = yield from _fetch_plan(schema, ids[start : start + limits.READ_DOCUMENTS])
         found += [one.id for one in some if one.document is not None]
     return found
 
 
-def _hashes(operation: str, schema: IndexSchema) -> Plan[set[str]]:
+def _hashes_plan(operation: str, schema: IndexSchema) -> Plan[set[str]]:
     """What may be a document's id: every hash under the prefix."""
     ids: set[str] = set()
     scan = Scan(operation, scan_pattern(schema.prefix), "hash")
     while True:
         page: ScanPage = yield scan
-        ids.update(document_id(schema, key) for key in page.keys)
+        ids.update(document_id(schema.name, key) for key in page.keys)
         if page.cursor is None:
             return ids
         scan = replace(scan, cursor=page.cursor)
 
 
-def _fetch(schema: IndexSchema, ids: list[str]) -> Plan[list[_Read]]:
-    found: list[_Read] = []
-    for start in range(0, len(ids), _READ_DOCUMENTS):
-        some = ids[start : start + _READ_DOCUMENTS]
+def _fetch_plan(schema: IndexSchema, ids: list[str]) -> Plan[list[Read]]:
+    found: list[Read] = []
+    for start in range(0, len(ids), limits.READ_DOCUMENTS):
+        some = ids[start : start + limits.READ_DOCUMENTS]
         commands: list[Command] = []
         for one in some:
-            key = document_key(schema, one)
+            key = document_key(schema.name, one)
             commands += [read_command(schema, key, embeddings=True), ("PEXPIRETIME", key)]
         replies = yield Request(f"read documents of index {schema.name!r}", tuple(commands))
         for one, fields, expires in zip(some, replies[::2], replies[1::2], strict=True):
             document = from_read(one, fields, schema, embeddings=True)
             if document is not None and len(document.embedding) != schema.dimension:
                 document = None  # somebody else's; the server would not index it either
-            found.append(_Read(one, document, expires))
+            found.append(Read(one, document, expires))
     return found
-
-
-def _entry_ids(entries: Mapping[bytes, Any] | None) -> list[str]:
-    return [entry_id.decode() for entry_id in entries or ()]
-
-
-def _changed_ids(entries: Mapping[bytes, Any]) -> Iterator[list[str]]:
-    """The ids that each entry names. GLIDE gives entries as a dict of id to field pairs."""
-    for pairs in entries.values():
-        for _, ids in pairs:
-            yield orjson.loads(ids)
-
-
-def version_key(version: str) -> tuple[int, int]:
-    """A stream id's order."""
-    milliseconds, _, sequence = version.partition("-")
-    return int(milliseconds), int(sequence)

@@ -1,6 +1,6 @@
 """``VectorIndex``: documents found by meaning and by metadata, in sync and async.
 
-Both framework faces stand on it. It takes vectors; embedding texts is the faces' business.
+It takes vectors; ``TextIndex`` embeds texts for it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from .._filters.expressions import FieldType
 from .._plans import Plan
 from .._server.connection import ValkeyConnection, choose_connection
 from .documents import Document, Hit
-from .plans import DEFAULT_EXACT_LIMIT, AnyFilter, IndexPlans, Mode, Search
+from .engine import Mode, Search
+from .limits import EXACT_LIMIT
+from .plans import AnyFilter, IndexPlans
 from .schema import Algorithm, IndexInfo, IndexSchema, Storage
-from .server import Progress
+from .storage import Progress
 from .vector import Metric
 
 T = TypeVar("T")
@@ -44,7 +46,8 @@ class VectorIndex:
     Args:
         name: The index; documents are at ``{name}:{id}``. Letters, digits, ``_.-``
             and no colon.
-        dimension: Numbers per vector.
+        dimension: Numbers per vector. By default that of the index or documents that are there, or
+            else of the first vector that is written or searched for. Before, the index is empty.
         fields: Metadata fields that filters may use, by name: ``"tag"``, ``"numeric"``, ``"text"``.
             ``{"content": "text"}`` makes the documents' text filterable by words.
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
@@ -73,7 +76,7 @@ class VectorIndex:
     def __init__(
         self,
         name: str,
-        dimension: int,
+        dimension: int | None = None,
         *,
         fields: Mapping[str, FieldType] | None = None,
         url: str | None = None,
@@ -87,7 +90,7 @@ class VectorIndex:
         ef_runtime: int = 100,
         ttl: TTL | None = None,
         refresh_ttl_on_read: bool = False,
-        exact_limit: int = DEFAULT_EXACT_LIMIT,
+        exact_limit: int = EXACT_LIMIT,
     ) -> None:
         schema = IndexSchema(
             name=name,
@@ -100,7 +103,7 @@ class VectorIndex:
             ef_construction=ef_construction,
             ef_runtime=ef_runtime,
         )
-        self._plans = IndexPlans(
+        self.plans = IndexPlans(
             schema,
             search,
             ttl=ttl,
@@ -112,49 +115,52 @@ class VectorIndex:
 
     @property
     def name(self) -> str:
-        return self._plans.server_schema.name
+        return self.plans.schema.name
 
     @property
-    def dimension(self) -> int:
-        return self._plans.server_schema.dimension
+    def dimension(self) -> int | None:
+        """Numbers per vector; None while that is not known."""
+        return self.plans.schema.dimension
 
     @property
     def metric(self) -> Metric:
-        return self._plans.server_schema.metric
+        return self.plans.schema.metric
 
     @property
     def fields(self) -> dict[str, FieldType]:
         """The declared fields."""
-        return dict(self._plans.server_schema.fields)
+        return dict(self.plans.schema.fields)
 
     @property
     def mode(self) -> Mode | None:
         """Which search is used; None before the first method found out."""
-        return self._plans.mode
+        return self.plans.mode
 
-    def _run(self, plan: Plan[T]) -> T:
+    def run(self, plan: Plan[T]) -> T:
+        """Run a plan over ``plans``, on primaries."""
         return self._primaries.run(plan)
 
-    async def _arun(self, plan: Plan[T]) -> T:
+    async def arun(self, plan: Plan[T]) -> T:
+        """Async ``run``."""
         return await self._primaries.arun(plan)
 
     # The index
 
     def create(self) -> str:
         """Make the index or attach to it, and say which search is used. Other methods do it too."""
-        return self._run(self._plans.ready())
+        return self.run(self.plans.create_plan())
 
     async def acreate(self) -> str:
         """Async ``create``."""
-        return await self._arun(self._plans.ready())
+        return await self.arun(self.plans.create_plan())
 
     def info(self) -> IndexInfo | None:
         """What the server says of the index; None for exact search."""
-        return self._run(self._plans.info())
+        return self.run(self.plans.info_plan())
 
     async def ainfo(self) -> IndexInfo | None:
         """Async ``info``."""
-        return await self._arun(self._plans.info())
+        return await self.arun(self.plans.info_plan())
 
     def wait_until_ready(self, timeout: float = 60.0) -> bool:
         """Wait until documents that were there before the index are searchable; whether they are.
@@ -162,11 +168,11 @@ class VectorIndex:
         Args:
             timeout: Seconds to wait.
         """
-        return self._run(self._plans.wait(timeout))
+        return self.run(self.plans.wait_plan(timeout))
 
     async def await_until_ready(self, timeout: float = 60.0) -> bool:  # noqa: ASYNC109
         """Async ``wait_until_ready``."""
-        return await self._arun(self._plans.wait(timeout))
+        return await self.arun(self.plans.wait_plan(timeout))
 
     def drop(self, *, delete_documents: bool = False) -> bool:
         """Drop the index, whatever its shape; whether there was one.
@@ -175,11 +181,11 @@ class VectorIndex:
             delete_documents: Delete its documents too; without it they stay. For exact search the
                 documents are all there is to drop.
         """
-        return self._run(self._plans.drop(delete_documents))
+        return self.run(self.plans.drop_plan(delete_documents))
 
     async def adrop(self, *, delete_documents: bool = False) -> bool:
         """Async ``drop``."""
-        return await self._arun(self._plans.drop(delete_documents))
+        return await self.arun(self.plans.drop_plan(delete_documents))
 
     # Writing
 
@@ -202,7 +208,7 @@ class VectorIndex:
                 ``refresh_ttl_on_read``, a search that finds them gives them the index's.
             progress: Called after each transaction with (written, all).
         """
-        self._run(self._plans.upsert(documents, ttl, progress))
+        self.run(self.plans.upsert_plan(documents, ttl, progress))
 
     async def aupsert(
         self,
@@ -212,33 +218,33 @@ class VectorIndex:
         progress: Progress | None = None,
     ) -> None:
         """Async ``upsert``."""
-        await self._arun(self._plans.upsert(documents, ttl, progress))
+        await self.arun(self.plans.upsert_plan(documents, ttl, progress))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; how many there were."""
-        return self._run(self._plans.delete(ids))
+        return self.run(self.plans.delete_plan(ids))
 
     async def adelete(self, ids: Iterable[str]) -> int:
         """Async ``delete``."""
-        return await self._arun(self._plans.delete(ids))
+        return await self.arun(self.plans.delete_plan(ids))
 
     def delete_where(self, filter: AnyFilter | None) -> int:  # noqa: A002
         """Delete every document that satisfies ``filter``, all when None; how many there were."""
-        return self._run(self._plans.delete_where(filter))
+        return self.run(self.plans.delete_where_plan(filter))
 
     async def adelete_where(self, filter: AnyFilter | None) -> int:  # noqa: A002
         """Async ``delete_where``."""
-        return await self._arun(self._plans.delete_where(filter))
+        return await self.arun(self.plans.delete_where_plan(filter))
 
     # Reading
 
     def get(self, ids: Iterable[str], *, embeddings: bool = False) -> list[Document]:
         """Documents by id, in that order; unknown ids are left out. One round trip per 500."""
-        return self._run(self._plans.get(ids, embeddings))
+        return self.run(self.plans.get_plan(ids, embeddings))
 
     async def aget(self, ids: Iterable[str], *, embeddings: bool = False) -> list[Document]:
         """Async ``get``."""
-        return await self._arun(self._plans.get(ids, embeddings))
+        return await self.arun(self.plans.get_plan(ids, embeddings))
 
     def count(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
         """How many documents satisfy ``filter``; all when None.
@@ -246,11 +252,11 @@ class VectorIndex:
         Raises:
             CommandError: valkey-search counts no further: 100,000 satisfy ``filter``, or more.
         """
-        return self._run(self._plans.count(filter))
+        return self.run(self.plans.count_plan(filter))
 
     async def acount(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
         """Async ``count``."""
-        return await self._arun(self._plans.count(filter))
+        return await self.arun(self.plans.count_plan(filter))
 
     def search(
         self,
@@ -276,7 +282,9 @@ class VectorIndex:
             Documents with their similarity. It is -1 to 1 for cosine, the product for ip, and
             ``1 / (1 + squared distance)`` for l2.
         """
-        return self._run(self._plans.find(vector, k, filter, min_score, embeddings, ef_runtime))
+        return self.run(
+            self.plans.search_plan(vector, k, filter, min_score, embeddings, ef_runtime)
+        )
 
     async def asearch(
         self,
@@ -289,8 +297,8 @@ class VectorIndex:
         ef_runtime: int | None = None,
     ) -> list[Hit]:
         """Async ``search``."""
-        return await self._arun(
-            self._plans.find(vector, k, filter, min_score, embeddings, ef_runtime)
+        return await self.arun(
+            self.plans.search_plan(vector, k, filter, min_score, embeddings, ef_runtime)
         )
 
     def search_diverse(
@@ -313,7 +321,9 @@ class VectorIndex:
             filter: A dict or an expression.
             embeddings: Return the documents' vectors too.
         """
-        return self._run(self._plans.diverse(vector, k, fetch_k, lambda_mult, filter, embeddings))
+        return self.run(
+            self.plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, filter, embeddings)
+        )
 
     async def asearch_diverse(
         self,
@@ -326,8 +336,8 @@ class VectorIndex:
         embeddings: bool = False,
     ) -> list[Hit]:
         """Async ``search_diverse``."""
-        return await self._arun(
-            self._plans.diverse(vector, k, fetch_k, lambda_mult, filter, embeddings)
+        return await self.arun(
+            self.plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, filter, embeddings)
         )
 
     def page(
@@ -354,7 +364,9 @@ class VectorIndex:
         Raises:
             CommandError: The page is beyond the 100,000 documents that valkey-search looks at.
         """
-        return self._run(self._plans.page(filter, offset, limit, order_by, descending, embeddings))
+        return self.run(
+            self.plans.page_plan(filter, offset, limit, order_by, descending, embeddings)
+        )
 
     async def apage(
         self,
@@ -367,6 +379,6 @@ class VectorIndex:
         embeddings: bool = False,
     ) -> list[Document]:
         """Async ``page``."""
-        return await self._arun(
-            self._plans.page(filter, offset, limit, order_by, descending, embeddings)
+        return await self.arun(
+            self.plans.page_plan(filter, offset, limit, order_by, descending, embeddings)
         )

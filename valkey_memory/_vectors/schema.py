@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from .._errors import ConfigurationError, IndexMismatchError
 from .._filters.expressions import FieldType
 from .._filters.query import HAS, SEPARATOR
+from .._keys import document_prefix
 from .._plans import Command
+from . import limits
 from .vector import METRICS, Metric
 
 Storage: TypeAlias = Literal["json", "hash"]
@@ -22,7 +24,6 @@ EMBEDDING = "_embedding"
 CONTENT = "content"
 """Declared as text, this field is the document's content, not a metadata key."""
 
-MAX_DIMENSION = 32_768
 FIELD_TYPES: tuple[FieldType, ...] = ("tag", "numeric", "text")
 
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
@@ -41,7 +42,7 @@ class IndexSchema:
 
     Args:
         name: The index; its documents' keys are ``{name}:{id}``.
-        dimension: Numbers per vector, 1 to 32,768.
+        dimension: Numbers per vector, 1 to 32,768; None where that is not known yet.
         fields: Metadata fields that can be filtered, ``"tag"``, ``"numeric"`` or ``"text"``.
         storage: ``"json"`` documents, or the smaller ``"hash"``.
         metric: ``"cosine"``, ``"l2"`` or ``"ip"`` (inner product).
@@ -56,7 +57,7 @@ class IndexSchema:
     """
 
     name: str
-    dimension: int
+    dimension: int | None = None
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     storage: Storage = "json"
     metric: Metric = "cosine"
@@ -80,7 +81,7 @@ class IndexSchema:
             if value not in allowed:
                 raise ConfigurationError(f"{option} {value!r} is unknown: use one of {allowed}")
         for option, number, maximum in (
-            ("dimension", self.dimension, MAX_DIMENSION),
+            ("dimension", 1 if self.dimension is None else self.dimension, limits.DIMENSION),
             ("m", self.m, 2_000_000),
             ("ef_construction", self.ef_construction, 4096),
             ("ef_runtime", self.ef_runtime, 4096),
@@ -107,7 +108,13 @@ class IndexSchema:
 
     @property
     def prefix(self) -> str:
-        return f"{self.name}:"
+        return document_prefix(self.name)
+
+    def of_dimension(self, dimension: int | None) -> IndexSchema:
+        """This schema; with ``dimension`` where its own is not known."""
+        if dimension is None or self.dimension is not None:
+            return self
+        return replace(self, dimension=dimension)
 
     @property
     def metadata_fields(self) -> dict[str, FieldType]:

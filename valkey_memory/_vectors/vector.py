@@ -27,6 +27,7 @@ Matrix: TypeAlias = "NDArray[np.float32]"
 Metric: TypeAlias = Literal["cosine", "l2", "ip"]
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "ip")
 
+FLOAT_BYTES = 4
 _BLOCK = 1_024
 
 
@@ -41,18 +42,18 @@ def numpy() -> Any:
         ) from error
 
 
-def pack_vector(values: Sequence[float], dimension: int, where: str) -> bytes:
+def pack_vector(values: Sequence[float], dimension: int | None, where: str) -> bytes:
     """``values`` as the bytes of float32, little-endian; ``from_bytes`` makes an array of them.
 
     Args:
         values: Numbers, a NumPy array among others.
-        dimension: How many there must be.
+        dimension: How many there must be; None takes any number but none.
         where: What has the vector, for the error.
 
     Raises:
         DocumentError: Another length, NaN, infinity, beyond float32, or no numbers.
     """
-    if type(values) is list and len(values) == dimension:
+    if type(values) is list and dimension is not None and len(values) == dimension:
         # Half of NumPy's time. Numbers that fit in float32 cannot add up to an infinite float64.
         try:
             packed = _packer(dimension).pack(*values)
@@ -66,9 +67,12 @@ def pack_vector(values: Sequence[float], dimension: int, where: str) -> bytes:
             vector: Vector = np.asarray(values, dtype="<f4")
     except (TypeError, ValueError, OverflowError) as error:
         raise DocumentError(f"{where} is no vector: {error}") from error
-    if vector.ndim != 1 or vector.shape[0] != dimension:
+    if vector.ndim != 1 or not vector.size or dimension not in (None, vector.size):
         shape = "x".join(map(str, vector.shape))
-        raise DocumentError(f"{where} has {shape} numbers, the index has dimension {dimension}")
+        wanted = "a vector has one or more in a row"
+        if dimension is not None:
+            wanted = f"the index has dimension {dimension}"
+        raise DocumentError(f"{where} has {shape} numbers, {wanted}")
     if not np.isfinite(vector).all():
         position = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise DocumentError(
@@ -80,6 +84,11 @@ def pack_vector(values: Sequence[float], dimension: int, where: str) -> bytes:
 @functools.cache
 def _packer(dimension: int) -> struct.Struct:
     return struct.Struct(f"<{dimension}f")
+
+
+def length_of(packed: bytes) -> int:
+    """How many numbers ``pack_vector`` packed."""
+    return len(packed) // FLOAT_BYTES
 
 
 def to_text(vector: Vector) -> str:

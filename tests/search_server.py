@@ -1,4 +1,7 @@
-"""Which real server with valkey-search the tests run on, if there is one."""
+"""Which real server with valkey-search the tests run on, if there is one; the fixtures of it.
+
+tests/conftest.py takes the fixtures in, so every folder has them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._plans import Command, Plan, Reply, Request
@@ -103,3 +109,64 @@ def wipe(connection: ValkeyConnection, *names: str) -> None:
                     send(connection, "UNLINK", *keys)
                 if cursor == b"0":
                     break
+
+
+# Fixtures
+
+
+@dataclass(frozen=True)
+class RealServer:
+    """The search server of this test process."""
+
+    connection: ValkeyConnection
+    version: str
+
+
+@pytest.fixture(scope="session")
+def search_source() -> SearchSource:
+    return find()
+
+
+@pytest.fixture(scope="session")
+def real_server(search_source: SearchSource) -> Iterator[RealServer | None]:
+    """The search server, or None where there is none."""
+    if not search_source.found:
+        yield None
+        return
+    with open_server(search_source) as connection:
+        yield RealServer(connection, search_version(connection))
+
+
+@pytest.fixture(scope="session")
+def search_url(real_server: RealServer | None) -> str:
+    """The search server's URL. Tests that need it are deselected where there is none."""
+    assert real_server is not None
+    url = real_server.connection.url
+    assert url is not None
+    return url
+
+
+SERVER_BACKENDS = ("json", "hash")
+BACKENDS: dict[str, dict[str, Any]] = {
+    **{name: {"search": "server", "storage": name} for name in SERVER_BACKENDS},
+    "exact": {"search": "exact"},
+}
+"""Options of the ways in which a vector store can work."""
+
+
+def needs_search(item: pytest.Item) -> bool:
+    """Whether a collected test talks to the search server."""
+    if "search_url" in getattr(item, "fixturenames", ()):
+        return True
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return any(parameters.get(name) in SERVER_BACKENDS for name in ("backend", "backend_name"))
+
+
+def deselect_without_server(folder: Path, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the tests of ``folder`` that need a search server out, where there is none."""
+    if find().found:
+        return
+    gone = [item for item in items if folder in item.path.parents and needs_search(item)]
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]

@@ -1,0 +1,183 @@
+"""The changes of a conversation: what each operation on a message list sends, as a value.
+
+Elements are bytes here; the store encodes and decodes them. What changes something is one script
+(``scripts``), so it is whole wherever it is sent, together with other changes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _keys
+from .._plans import Change, Command, nothing
+from . import scripts
+from .scripts import number_of, script
+
+_LIST = 1
+
+
+def _trim(window: int | None) -> str:
+    return "" if window is None else str(-window)
+
+
+def _archived(key: str) -> str:
+    return _keys.sidecar(key, _keys.ARCHIVED)
+
+
+def _elements(replies: Sequence[Any]) -> list[bytes]:
+    return replies[0] or []
+
+
+def _any(replies: Sequence[Any]) -> bool:
+    return bool(replies[0])
+
+
+def append(
+    key: str,
+    elements: Sequence[bytes],
+    *,
+    ttl_ms: int | None,
+    window: int | None,
+    archived: bool = False,
+) -> Change[None]:
+    """Add ``elements`` at the end, trim to ``window``, restart the TTL.
+
+    ``archived`` adds them to the archived list, which has no window.
+    """
+    number = number_of(_keys.ARCHIVED) if archived else _LIST
+    trim = _trim(None if archived else window)
+    return Change(
+        f"append to {_archived(key) if archived else key!r}",
+        key,
+        (script(scripts.APPEND, key, number, trim, *elements, ttl_ms=ttl_ms),),
+        nothing,
+    )
+
+
+def replace(
+    key: str,
+    elements: Sequence[bytes],
+    *,
+    ttl_ms: int | None,
+    window: int | None,
+    archived: bool = False,
+    whole: bool = False,
+) -> Change[None]:
+    """Put ``elements`` in place of all. ``whole`` deletes those of the other list."""
+    numbers = _LIST, number_of(_keys.ARCHIVED)
+    target, other = reversed(numbers) if archived else numbers
+    kept = elements if archived or window is None else elements[-window:]
+    return Change(
+        f"replace {_archived(key) if archived else key!r}",
+        key,
+        (script(scripts.REPLACE, key, target, other if whole else "", *kept, ttl_ms=ttl_ms),),
+        nothing,
+    )
+
+
+def insert(
+    key: str, index: int, element: bytes, *, ttl_ms: int | None, window: int | None
+) -> Change[None]:
+    """Insert before ``index`` as ``list.insert`` does: clamped, negative from the end."""
+    arguments = (index, element, scripts.PLACEHOLDER, _trim(window))
+    command = script(scripts.INSERT, key, *arguments, ttl_ms=ttl_ms)
+    return Change(f"insert into {key!r}", key, (command,), nothing)
+
+
+def delete_at(key: str, index: int, *, ttl_ms: int | None) -> Change[bytes | None]:
+    """Delete the element at ``index`` and return it, or None when there is none."""
+    command = script(scripts.DELETE_AT, key, index, scripts.PLACEHOLDER, ttl_ms=ttl_ms)
+    return Change(f"delete message {index} of {key!r}", key, (command,))
+
+
+def delete_last(key: str, *, ttl_ms: int | None) -> Change[bytes | None]:
+    """Delete the newest element and return it, or None when the list is empty."""
+    command = script(scripts.DELETE_LAST, key, ttl_ms=ttl_ms)
+    return Change(f"delete the last message of {key!r}", key, (command,))
+
+
+def delete_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
+    """Delete the oldest ``n`` elements and return them, oldest first."""
+    command = script(scripts.DELETE_OLDEST, key, n, ttl_ms=ttl_ms)
+    return Change(f"delete the oldest messages of {key!r}", key, (command,), _elements)
+
+
+def archive_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
+    """Move the oldest ``n`` elements to the end of the archived list and return them."""
+    command = script(scripts.ARCHIVE_OLDEST, key, n, number_of(_keys.ARCHIVED), ttl_ms=ttl_ms)
+    return Change(f"archive the oldest messages of {key!r}", key, (command,), _elements)
+
+
+def take(key: str, *, keep_sidecars: bool) -> Change[list[bytes]]:
+    """``delete``, returning the active elements; or the list alone."""
+    command = script(scripts.TAKE, key, "list" if keep_sidecars else "")
+    return Change(f"delete {key!r}", key, (command,), _elements)
+
+
+def delete(key: str) -> Change[bool]:
+    """Delete the conversation with its sidecars; whether there was anything."""
+    return Change(f"delete {key!r}", key, (script(scripts.DELETE, key),), _any)
+
+
+def delete_archived(key: str) -> Change[bool]:
+    """Delete the archived elements; whether there were any."""
+    command = script(scripts.DELETE, key, number_of(_keys.ARCHIVED))
+    return Change(f"delete archived messages of {key!r}", key, (command,), _any)
+
+
+def expire(key: str, ttl_ms: int | None) -> Change[bool]:
+    """Let the conversation expire in ``ttl_ms``, or never when None; False if there is none."""
+    return Change(f"set the TTL of {key!r}", key, (_expire(key, ttl_ms),), _any)
+
+
+def _expire(key: str, ttl_ms: int | None) -> Command:
+    return script(scripts.EXPIRE, key, "never" if ttl_ms is None else "", ttl_ms=ttl_ms)
+
+
+# What only looks
+
+
+def read(key: str, start: int, stop: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
+    """The elements ``start`` to ``stop``, both inclusive as in LRANGE; restart the TTL if given."""
+    refresh = () if ttl_ms is None else (_expire(key, ttl_ms),)
+    commands: tuple[Command, ...] = (("LRANGE", key, str(start), str(stop)), *refresh)
+    return Change(f"read {key!r}", key, commands, read_only=not refresh)
+
+
+def read_archived(key: str, *, and_active: bool) -> Change[tuple[list[bytes], list[bytes]]]:
+    """The archived elements, and the active ones as of the same moment when asked."""
+    commands: list[Command] = [("LRANGE", _archived(key), "0", "-1")]
+    if and_active:
+        commands.append(("LRANGE", key, "0", "-1"))
+    return Change(
+        f"read archived messages of {key!r}",
+        key,
+        tuple(commands),
+        lambda replies: (replies[0], replies[1] if and_active else []),
+        read_only=True,
+    )
+
+
+def count(key: str) -> Change[int]:
+    """How many elements are active."""
+    return Change(f"count {key!r}", key, (("LLEN", key),), read_only=True)
+
+
+def count_all(key: str) -> Change[tuple[int, int]]:
+    """How many elements are active, and how many archived."""
+    commands = ("LLEN", key), ("LLEN", _archived(key))
+    return Change(
+        f"count {key!r}", key, commands, lambda found: (found[0], found[1]), read_only=True
+    )
+
+
+def ttl_left(key: str) -> Change[int]:
+    """PTTL: milliseconds left, -1 without an expiry, -2 without a conversation."""
+    commands = tuple(("PTTL", one) for one in _keys.conversation_keys(key))
+    return Change(
+        f"read the TTL of {key!r}",
+        key,
+        commands,
+        lambda found: next((left for left in found if left != -2), -2),
+    )

@@ -1,0 +1,77 @@
+"""``MessageStore``: conversations of plain dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._arguments import TTL
+from .._messages.codecs import PlainCodec
+from .._server.connection import ValkeyConnection
+from .plans import OnCorrupt
+from .store import ConversationStore
+
+
+class MessageStore(ConversationStore[Mapping[str, Any]]):
+    """Conversations as plain ``{"role", "content"}`` dicts, for code without a framework.
+
+    A conversation is one Valkey List at ``{key_prefix}{session_id}``, one JSON message per element:
+    what other GLIDE code writes there with RPUSH is read here, and the other way round. Messages
+    that LangChain or LlamaIndex stored come out as a model API takes them.
+
+    Every method is one round trip, and atomic where it changes something; every method has an async
+    twin with the prefix ``a``. Safe to share between threads and event loops.
+
+    Examples:
+        >>> from valkey_memory import MessageStore
+        >>> store = MessageStore(url="embedded://", ttl=3600, max_messages=100)
+        >>> store.extend("alice-1", [
+        ...     {"role": "user", "content": "What is Valkey?"},
+        ...     {"role": "assistant", "content": "A key-value store."},
+        ... ])
+        >>> store.messages("alice-1", last=1)
+        [{'role': 'assistant', 'content': 'A key-value store.'}]
+
+    Args:
+        url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
+        connection: A ``ValkeyConnection``, instead of ``url``.
+        key_prefix: What every key starts with; no braces. Change it per application or tenant.
+        ttl: Seconds (or a timedelta) after which a conversation expires. Each write restarts it.
+            None, the default, sets no expiry and keeps one that is there.
+        max_messages: The window: after each write only the newest so many are kept. Default: all.
+            It counts messages, not turns: the first one may be an answer or a tool's result.
+        refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
+        on_corrupt: What to do with an element that is no message: ``"raise"`` CorruptMessageError,
+            or ``"skip"`` it with a warning in the log ``valkey_memory``. It stays in the list.
+        extra_keys: Hand out every stored key (``id``, ``ts``, ``lc``, ``li``) and content as it was
+            written. By default only what model APIs accept, because they refuse unknown keys.
+
+    Raises:
+        ConfigurationError, InvalidArgumentError: From the constructor; an argument cannot work.
+        InvalidSessionIdError, MessageEncodeError: From a method, before anything was sent.
+        CorruptMessageError: From a reading method.
+        ConnectionFailedError, OperationTimeoutError, KeyTypeError, CommandError: From any method.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str | None = None,
+        connection: ValkeyConnection | None = None,
+        key_prefix: str = "chat:",
+        ttl: TTL | None = None,
+        max_messages: int | None = None,
+        refresh_ttl_on_read: bool = False,
+        on_corrupt: OnCorrupt = "raise",
+        extra_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            PlainCodec(extra_keys=extra_keys),
+            url=url,
+            connection=connection,
+            key_prefix=key_prefix,
+            ttl=ttl,
+            max_messages=max_messages,
+            refresh_ttl_on_read=refresh_ttl_on_read,
+            on_corrupt=on_corrupt,
+        )

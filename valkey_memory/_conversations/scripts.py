@@ -1,0 +1,196 @@
+"""Scripts on a conversation: a frame with what is true of every write, and a body for each.
+
+KEYS are the list and all its sidecars. The frame holds two rules:
+
+- A key that holds a value of another type is refused before anything is changed. It is somebody
+  else's, and would get an expiry, or be deleted.
+- The keys of a conversation expire together. A write with a TTL restarts it for all of them; one
+  without leaves the expiry as it is, and a key that it makes takes it over. So it does not matter
+  which of two stores, with a TTL and without one, writes first.
+"""
+
+from __future__ import annotations
+
+from .. import _keys
+from .._plans import Command
+
+# ARGV: the TTL in milliseconds or '', the type of each key, and from `at` on the body's arguments.
+# A script stops at its first error, but what it did before stays done; hence the types come first.
+# Lua unpacks at most about 8,000 values, so elements are pushed in portions. A list is refilled
+# before its old elements are cut off: a server without memory refuses the push, and they stay.
+_FRAME = """
+local at = #KEYS + 2
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= ARGV[i + 1] and found ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[i + 1])
+  end
+end
+local ttl, expires = ARGV[1], -2
+if ttl == '' then
+  for _, key in ipairs(KEYS) do
+    expires = redis.call('PEXPIRETIME', key)
+    if expires ~= -2 then break end
+  end
+end
+local function push(key, first, last)
+  for start = first, last, 4000 do
+    redis.call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
+  end
+end
+local function refill(key, first, last)
+  push(key, first, last)
+  if last < first then
+    redis.call('DEL', key)
+  else
+    redis.call('LTRIM', key, first - last - 1, -1)
+  end
+end
+local function body()
+%s
+end
+local result = body()
+if ttl ~= '' then
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
+elseif expires > 0 then
+  for _, key in ipairs(KEYS) do
+    if redis.call('PEXPIRETIME', key) == -1 then redis.call('PEXPIREAT', key, expires) end
+  end
+end
+return result
+"""
+
+
+def framed(body: str) -> str:
+    """A script of ``body``, which returns the reply and finds its arguments from ``at`` on."""
+    return _FRAME % body.strip()
+
+
+def script(
+    source: str, key: str, *arguments: str | bytes | int, ttl_ms: int | None = None
+) -> Command:
+    """The command that runs a framed script on the conversation of the list ``key``.
+
+    Args:
+        source: From ``framed``.
+        key: The list.
+        arguments: The body's.
+        ttl_ms: The TTL to restart; None leaves the expiry as it is.
+    """
+    keys = _keys.conversation_keys(key)
+    return (
+        "EVAL", source, str(len(keys)), *keys,
+        "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(),
+        *(str(one) if isinstance(one, int) else one for one in arguments),
+    )  # fmt: skip
+
+
+def number_of(name: str) -> int:
+    """The number in KEYS of the sidecar ``name``; the list itself is 1."""
+    return 2 + list(_keys.SIDECARS).index(name)
+
+
+# Arguments: the target's number, where its LTRIM begins or '', the elements.
+APPEND = framed("""
+local target = KEYS[tonumber(ARGV[at])]
+push(target, at + 2, #ARGV)
+if ARGV[at + 1] ~= '' then redis.call('LTRIM', target, ARGV[at + 1], '-1') end
+""")
+
+# Arguments: the target's number, the number of another key to delete or '', the elements.
+REPLACE = framed("""
+local target = KEYS[tonumber(ARGV[at])]
+refill(target, at + 2, #ARGV)
+if ARGV[at + 1] ~= '' then redis.call('DEL', KEYS[tonumber(ARGV[at + 1])]) end
+""")
+
+# Lists insert next to a value and delete by value, not by index: for a moment the element at the
+# index is replaced by a placeholder that no message can be (it is not JSON).
+PLACEHOLDER = b"\x00placeholder\x00"
+
+# Arguments: index, element, placeholder, where LTRIM begins or ''.
+INSERT = framed("""
+local length, index = redis.call('LLEN', KEYS[1]), tonumber(ARGV[at])
+if index < 0 then index = math.max(length + index, 0) end
+if index >= length then
+  redis.call('RPUSH', KEYS[1], ARGV[at + 1])
+else
+  local pushed_back = redis.call('LINDEX', KEYS[1], index)
+  redis.call('LSET', KEYS[1], index, ARGV[at + 2])
+  redis.call('LINSERT', KEYS[1], 'BEFORE', ARGV[at + 2], ARGV[at + 1])
+  redis.call('LSET', KEYS[1], index + 1, pushed_back)
+end
+if ARGV[at + 3] ~= '' then redis.call('LTRIM', KEYS[1], ARGV[at + 3], '-1') end
+""")
+
+# Arguments: index, placeholder. Returns the element.
+DELETE_AT = framed("""
+local deleted = redis.call('LINDEX', KEYS[1], ARGV[at])
+if deleted then
+  redis.call('LSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  redis.call('LREM', KEYS[1], 1, ARGV[at + 1])
+end
+return deleted
+""")
+
+DELETE_LAST = framed("return redis.call('RPOP', KEYS[1])")
+
+# Argument: how many. Returns the elements.
+DELETE_OLDEST = framed("return redis.call('LPOP', KEYS[1], ARGV[at])")
+
+# Arguments: how many, the archived list's number. Returns the elements.
+ARCHIVE_OLDEST = framed("""
+local archived, moved = KEYS[tonumber(ARGV[at + 1])], {}
+for i = 1, tonumber(ARGV[at]) do
+  local element = redis.call('LMOVE', KEYS[1], archived, 'LEFT', 'RIGHT')
+  if not element then break end
+  moved[i] = element
+end
+return moved
+""")
+
+# Argument: 'list' to delete that alone, or '' for everything. Returns the elements of the list.
+TAKE = framed("""
+local elements = redis.call('LRANGE', KEYS[1], 0, -1)
+if ARGV[at] == 'list' then redis.call('UNLINK', KEYS[1]) else redis.call('UNLINK', unpack(KEYS)) end
+return elements
+""")
+
+# Arguments: the numbers of the keys to delete; none is all. Returns how many there were.
+DELETE = framed("""
+if #ARGV < at then return redis.call('UNLINK', unpack(KEYS)) end
+local found = 0
+for i = at, #ARGV do found = found + redis.call('UNLINK', KEYS[tonumber(ARGV[i])]) end
+return found
+""")
+
+# Arguments: 'new', 'replace' or 'append', the TTL in milliseconds or '', the archived list's
+# number, how many archived elements, the elements, archived first. A conversation that is added to
+# keeps its expiry. Returns 0 when one is there that must be left alone.
+WRITE_WHOLE = framed("""
+local mode, exists = ARGV[at], expires ~= -2
+if exists and mode == 'new' then return 0 end
+local write = push
+if mode == 'replace' then write = refill end
+local archived, first = tonumber(ARGV[at + 2]), at + 4
+local active = first + tonumber(ARGV[at + 3])
+write(KEYS[archived], first, active - 1)
+write(KEYS[1], active, #ARGV)
+if exists and mode == 'append' then return 1 end
+if mode == 'replace' then
+  for i, key in ipairs(KEYS) do
+    if i ~= 1 and i ~= archived then redis.call('UNLINK', key) end
+  end
+end
+ttl, expires = ARGV[at + 1], -1
+return 1
+""")
+
+# Argument: 'never' to end the expiry. Returns how many keys there are.
+EXPIRE = framed("""
+if ARGV[at] == 'never' then
+  expires = -1
+  for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
+end
+return redis.call('EXISTS', unpack(KEYS))
+""")

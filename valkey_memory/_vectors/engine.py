@@ -1,0 +1,190 @@
+"""Ways to search an index, behind one protocol, and the choice between them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Literal, Protocol, TypeAlias
+
+from .._errors import SearchUnavailableError
+from .._filters.expressions import Filter
+from .._plans import Plan
+from . import exact, server
+from .documents import Document, Hit
+from .schema import IndexInfo, IndexSchema
+
+Mode: TypeAlias = Literal["server", "exact"]
+Search: TypeAlias = Literal["auto", "server", "exact"]
+
+_log = logging.getLogger("valkey_memory")
+
+
+class Engine(Protocol):
+    """What finds documents. They are written, read and deleted by id by ``storage``, for all alike.
+
+    Attributes:
+        mode: Which search it is.
+        schema: The index as it is stored.
+    """
+
+    @property
+    def mode(self) -> Mode: ...
+
+    @property
+    def schema(self) -> IndexSchema: ...
+
+    def info_plan(self) -> Plan[IndexInfo | None]:
+        """What the server says of the index; None where it has none."""
+
+    def wait_plan(self, timeout: float) -> Plan[bool]:
+        """Wait at most ``timeout`` seconds until every document is searchable; whether it is."""
+
+    def search_plan(
+        self,
+        query: bytes,
+        k: int,
+        condition: Filter | None,
+        *,
+        embeddings: bool,
+        ef_runtime: int | None,
+    ) -> Plan[list[Hit]]:
+        """The ``k`` nearest documents that satisfy ``condition``, nearest first. One round trip.
+
+        Args:
+            query: From ``pack_vector``.
+            k: At most so many.
+            condition: A checked filter, or None.
+            embeddings: Return the documents' vectors too.
+            ef_runtime: HNSW effort for this search only.
+        """
+
+    def page_plan(
+        self,
+        condition: Filter | None,
+        offset: int,
+        limit: int,
+        *,
+        embeddings: bool,
+        order_by: str | None,
+        descending: bool,
+    ) -> Plan[list[Document]]:
+        """Documents that satisfy ``condition``, without regard to vectors."""
+
+    def count_plan(self, condition: Filter | None) -> Plan[int]:
+        """How many documents satisfy ``condition``."""
+
+    def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
+        """Delete every document that satisfies ``condition``; how many there were."""
+
+
+class EmptyEngine:
+    """Finds nothing: no dimension is known, because nothing was ever stored or asked.
+
+    Args:
+        mode: Which search there will be.
+        schema: The index, without a dimension.
+    """
+
+    def __init__(self, mode: Mode, schema: IndexSchema) -> None:
+        self.mode = mode
+        self.schema = schema
+
+    def info_plan(self) -> Plan[None]:
+        yield from ()
+
+    def wait_plan(self, timeout: float) -> Plan[bool]:
+        del timeout
+        yield from ()
+        return True
+
+    def search_plan(
+        self,
+        query: bytes,
+        k: int,
+        condition: Filter | None,
+        *,
+        embeddings: bool,
+        ef_runtime: int | None,
+    ) -> Plan[list[Hit]]:
+        del query, k, condition, embeddings, ef_runtime
+        yield from ()
+        return []
+
+    def page_plan(
+        self,
+        condition: Filter | None,
+        offset: int,
+        limit: int,
+        *,
+        embeddings: bool,
+        order_by: str | None,
+        descending: bool,
+    ) -> Plan[list[Document]]:
+        del condition, offset, limit, embeddings, order_by, descending
+        yield from ()
+        return []
+
+    def count_plan(self, condition: Filter | None) -> Plan[int]:
+        del condition
+        yield from ()
+        return 0
+
+    def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
+        del condition
+        yield from ()
+        return 0
+
+
+def choose_plan(
+    schema: IndexSchema, search: Search, exact_limit: int, length: int | None
+) -> Plan[Engine]:
+    """Find out which search there is, and make the index.
+
+    Args:
+        schema: The index as it shall be; its dimension may be None.
+        search: ``"auto"`` takes the server if it can search.
+        exact_limit: As many documents as exact search will hold.
+        length: Numbers per vector that is written or searched for; None when there is none.
+
+    Raises:
+        SearchUnavailableError: The server was asked for, and it cannot.
+        IndexMismatchError: An index of that name is there in another shape.
+    """
+    name = schema.name
+    if search != "exact":
+        try:
+            on_server = yield from server.open_plan(schema, length)
+        except SearchUnavailableError as unavailable:
+            if search == "server":
+                raise
+            _log.info("index %r: exact search in the client, because %s", name, unavailable)
+        else:
+            if search == "auto":
+                _log.info("index %r: search on the server (valkey-search)", name)
+            return on_server or EmptyEngine("server", schema)
+    schema = exact_schema(schema)
+    in_client = yield from exact.open_plan(schema, exact_limit, length)
+    return in_client or EmptyEngine("exact", schema)
+
+
+def drop_plan(schema: IndexSchema, search: Search, *, delete_documents: bool) -> Plan[bool]:
+    """Drop the index; whether there was one.
+
+    It does not choose before, which would make the index, or refuse one that is to be made anew.
+    """
+    if search != "exact":
+        try:
+            found = yield from server.probe_plan(schema)
+        except SearchUnavailableError:
+            if search == "server":
+                raise
+        else:
+            return (yield from server.drop_plan(schema, found, delete_documents))
+    if not delete_documents:
+        return False
+    return (yield from exact.drop_plan(exact_schema(schema)))
+
+
+def exact_schema(schema: IndexSchema) -> IndexSchema:
+    """``schema`` as exact search stores it: in hashes."""
+    return replace(schema, storage="hash")

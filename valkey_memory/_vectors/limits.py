@@ -1,0 +1,41 @@
+"""Sizes and counts: of one request, of one document, of one index."""
+
+from __future__ import annotations
+
+BATCH_BYTES = 1_000_000
+"""Payload of a transaction that writes."""
+
+BATCH_DOCUMENTS = 200
+"""Documents in a transaction that writes."""
+
+READ_DOCUMENTS = 500
+"""Documents in a request that reads by id, and ids in an entry of the log of changes."""
+
+PAGE = 1_000
+"""Ids in a step of a walk over an index."""
+
+CHANGES_KEPT = 10_000
+"""Entries that the log of changes keeps, about."""
+
+CHANGES_READ = 5_000
+"""Entries in a request that reads the log of changes."""
+
+RESULTS_LOOKED_AT = 100_000
+"""So many valkey-search looks at without a vector, ``search.max-nonvector-search-results-fetched``,
+and takes for all there are: no error, a wrong count, and an order of these alone."""
+
+EXACT_LIMIT = 20_000
+"""Documents that exact search holds in the client, by default."""
+
+DIMENSION = 32_768
+"""Numbers per vector, at most."""
+
+DOCUMENT_BYTES = 5_000_000
+"""A document is refused above this: valkey-search leaves what is above 5 MiB out of its results,
+without a word (``search.max-search-result-record-size``)."""
+
+METADATA_DEPTH = 100
+"""Lists and dicts within each other in metadata. valkey-json takes 128 levels of a document."""
+
+POLL_SECONDS = 0.05
+"""Between two questions whether an index is ready."""
