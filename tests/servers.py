@@ -37,19 +37,23 @@ def admin(port: int, *command: str) -> Any:
         client.close()
 
 
-def send_all(connection: ValkeyConnection, *commands: Command) -> list[Reply]:
+def send_all(
+    connection: ValkeyConnection, *commands: Command, errors_as_replies: bool = False
+) -> list[Reply]:
     """Send commands over a connection, behind the library."""
 
     def plan() -> Plan[list[Reply]]:
-        replies: list[Reply] = yield Request("test", commands)
+        replies: list[Reply] = yield Request("test", commands, errors_as_replies=errors_as_replies)
         return replies
 
     return connection.run(plan())
 
 
-def send(connection: ValkeyConnection, *command: str | bytes) -> Reply:
-    """Send one command over a connection, behind the library."""
-    return send_all(connection, command)[0]
+def send(
+    connection: ValkeyConnection, *command: str | bytes, errors_as_replies: bool = False
+) -> Reply:
+    """``send_all`` for one command."""
+    return send_all(connection, command, errors_as_replies=errors_as_replies)[0]
 
 
 @contextmanager
