@@ -17,7 +17,7 @@ from llama_index.core.llms import MockLLM
 
 from valkey_memory import DocumentError, InvalidArgumentError
 from valkey_memory._models.chat import Ask, check_chat_model
-from valkey_memory._models.embedding import Embed, EmbedQuery, check_embedding
+from valkey_memory._models.embedding import Embed, EmbedQuery, embedder
 from valkey_memory._plans import Plan, Work, arun, run
 
 from .words import Words, bag_of_words
@@ -118,7 +118,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_kind_of_embedding_model(served: Callable[[Work], Any], kind: str) -> None:
     model = MODELS[kind]()
-    check_embedding(model)
+    embedder(model)
     assert served(Embed(model, TEXTS, batch_size=2)) == VECTORS
     assert served(Embed(model, [])) == []
     assert list(served(EmbedQuery(model, TEXTS[3]))) == VECTORS[3]
@@ -148,14 +148,14 @@ def test_a_sync_function_does_not_hold_up_the_loop() -> None:
 @pytest.mark.parametrize("bad", [None, 5, "model", object(), SimpleNamespace(embed_query=len)])
 def test_what_is_no_embedding_model_is_named(bad: Any) -> None:
     name = type(bad).__name__
-    for call in (lambda: check_embedding(bad), lambda: serve(Embed(bad, TEXTS))):
+    for call in (lambda: embedder(bad), lambda: serve(Embed(bad, TEXTS))):
         with pytest.raises(InvalidArgumentError, match=f"{name} is no embedding model"):
             call()
 
 
 def test_a_class_is_no_model() -> None:
     with pytest.raises(InvalidArgumentError, match="Words is a class, no embedding model"):
-        check_embedding(Words)
+        embedder(Words)
     with pytest.raises(InvalidArgumentError, match="MockLLM is a class, no chat model"):
         check_chat_model(MockLLM)
 

@@ -29,7 +29,7 @@ class Call:
         if self.sync is None:
             return _run(self.asynchronous, *arguments)
         result = self.sync(*arguments)
-        return _run(lambda: result) if inspect.isawaitable(result) else result
+        return _run(lambda: result) if hasattr(result, "__await__") else result
 
     async def acall(self, *arguments: Any) -> Any:
         """The result, in async code."""
@@ -37,7 +37,7 @@ class Call:
             return await self.asynchronous(*arguments)
         assert self.sync is not None  # noqa: S101
         result = await asyncio.to_thread(self.sync, *arguments)
-        return await result if inspect.isawaitable(result) else result
+        return await result if hasattr(result, "__await__") else result
 
 
 def of_methods(model: object, sync: str, asynchronous: str) -> Call | None:

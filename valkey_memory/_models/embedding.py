@@ -87,8 +87,8 @@ def _checked(vectors: Any, texts: Sequence[str]) -> list[Any]:
     return found
 
 
-class _Embedder(NamedTuple):
-    """How a model is called."""
+class Embedder(NamedTuple):
+    """How an embedding model is called."""
 
     documents: Call
     """A list of texts to a list of vectors."""
@@ -96,7 +96,14 @@ class _Embedder(NamedTuple):
     """A text to its vector; None where texts and queries are embedded alike."""
 
 
-def _embedder(model: Any) -> _Embedder:
+def embedder(model: Any) -> Embedder:
+    """How ``model`` is called. Steps take this in place of the model, which saves finding it out.
+
+    Raises:
+        InvalidArgumentError: It is no embedding model.
+    """
+    if isinstance(model, Embedder):
+        return model
     check_object(model, "embedding model")
     for names in (
         ("embed_documents", "embed_query"),  # LangChain
@@ -106,9 +113,9 @@ def _embedder(model: Any) -> _Embedder:
         if documents is not None and query is not None:
             if _async_embeds_queries(model):
                 documents = Call(documents.sync)
-            return _Embedder(documents, query)
+            return Embedder(documents, query)
     if callable(model):
-        return _Embedder(of_function(model), None)
+        return Embedder(of_function(model), None)
     raise InvalidArgumentError(
         f"{type(model).__name__} is no embedding model: pass one of LangChain (embed_documents, "
         "embed_query) or LlamaIndex (get_text_embedding_batch, get_query_embedding), or a function "
@@ -116,16 +123,11 @@ def _embedder(model: Any) -> _Embedder:
     )
 
 
-def check_embedding(model: object) -> None:
-    """Raise InvalidArgumentError for what ``Embed`` cannot embed with."""
-    _embedder(model)
-
-
 def embed_documents(
     model: Any, texts: Sequence[str], batch_size: int = BATCH_SIZE
 ) -> list[list[float]]:
     """The vectors of ``texts``, in order, in calls of ``batch_size`` texts."""
-    call = _embedder(model).documents
+    call = embedder(model).documents
     vectors: list[list[float]] = []
     for batch in _batches(texts, batch_size):
         vectors += _checked(call(batch), batch)
@@ -142,7 +144,7 @@ async def aembed_documents(
 
     The first error cancels the calls that have not begun.
     """
-    call = _embedder(model).documents
+    call = embedder(model).documents
     limit = asyncio.Semaphore(concurrency)
 
     async def embed(batch: list[str]) -> list[list[float]]:
@@ -167,7 +169,7 @@ class Embed(Work):
 
     Args:
         model: An embedding model of LangChain or LlamaIndex, or a callable that takes a list of
-            texts and returns their vectors, sync or async.
+            texts and returns their vectors, sync or async; or its ``Embedder``.
         texts: Any number; none cost no call.
         batch_size: Texts per call.
         concurrency: Calls at once in async code.
@@ -198,16 +200,16 @@ class EmbedQuery(Work):
     text: str
 
     def serve(self) -> Any:
-        embedder = _embedder(self.model)
-        if embedder.query is None:
-            return _checked(embedder.documents([self.text]), [self.text])[0]
-        return embedder.query(self.text)
+        documents, query = embedder(self.model)
+        if query is None:
+            return _checked(documents([self.text]), [self.text])[0]
+        return query(self.text)
 
     async def aserve(self) -> Any:
-        embedder = _embedder(self.model)
-        if embedder.query is None:
-            return _checked(await embedder.documents.acall([self.text]), [self.text])[0]
-        return await embedder.query.acall(self.text)
+        documents, query = embedder(self.model)
+        if query is None:
+            return _checked(await documents.acall([self.text]), [self.text])[0]
+        return await query.acall(self.text)
 
 
 def _async_embeds_queries(embeddings: object) -> bool:

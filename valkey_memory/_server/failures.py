@@ -36,6 +36,9 @@ _PERMISSION_HINT = (
     "which GLIDE sends when it connects."
 )
 
+# What the server adds where a command failed inside a script.
+_SCRIPT_LINE = re.compile(r"[. ]*script:.*@user_script:\d+")
+
 # First match wins. Each row: GLIDE's class name ("" is any), a pattern of its text in lower case
 # ("" is anything), our class, and the way out. Texts are matched because GLIDE gives one class to
 # every error reply, and because refused, unresolvable and TLS-mismatched addresses share one too.
@@ -66,7 +69,8 @@ def translate(error: Exception, *, operation: str, address: str) -> ValkeyMemory
         operation: What was tried, with its key: ``"append to 'chat:s1'"``.
         address: ``host:port`` of the server, never with credentials.
     """
-    name, text = type(error).__name__, " ".join(str(error).split()).rstrip(".")
+    name, text = type(error).__name__, " ".join(str(error).split())
+    text = _SCRIPT_LINE.sub("", text).rstrip(".")
     lowered = text.lower()
     for class_name, part, ours, hint in _TABLE:
         if class_name in ("", name) and re.search(part, lowered):

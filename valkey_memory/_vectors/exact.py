@@ -39,9 +39,8 @@ class ExactEngine:
 
     def _fresh_plan(self) -> Plan[int]:
         """Bring the copy up to date; the time then, by this machine's clock."""
+        yield from refresh_plan(self.copy)
         now: int = yield Now()
-        yield from refresh_plan(self.copy, now)
-        now = yield Now()
         return now
 
     def info_plan(self) -> Plan[None]:
@@ -148,13 +147,13 @@ def drop_plan(schema: IndexSchema) -> Plan[bool]:
 # Reading
 
 
-def refresh_plan(copy: LocalCopy, now_ms: int) -> Plan[None]:
+def refresh_plan(copy: LocalCopy) -> Plan[None]:
     """Bring the copy up to date: one round trip when nothing changed."""
     while True:
         version = copy.version
         if version is not None and (yield from _catch_up_plan(copy, version)):
             return
-        if (yield from _load_plan(copy, version, now_ms)):
+        if (yield from _load_plan(copy, version)):
             return
 
 
@@ -172,13 +171,14 @@ def _catch_up_plan(copy: LocalCopy, version: str) -> Plan[bool]:
         version = changes.version
 
 
-def _load_plan(copy: LocalCopy, replaces: str | None, now_ms: int) -> Plan[bool]:
+def _load_plan(copy: LocalCopy, replaces: str | None) -> Plan[bool]:
     """Read every document. What changes meanwhile is in the log behind the version taken.
 
     False when another search changed the copy meanwhile, which was ``replaces`` before.
     """
     schema, operation = copy.schema, f"load index {copy.schema.name!r}"
     last, server_time = yield atomic(operation, last_change(schema), ("TIME",))
+    now_ms = yield Now()
     seconds, microseconds = (int(part) for part in server_time)
     ids = yield from _hashes_plan(operation, schema)
     if len(ids) > copy.limit:

@@ -16,7 +16,7 @@ from .._models.embedding import (
     CONCURRENCY,
     Embed,
     EmbedQuery,
-    check_embedding,
+    embedder,
     known_dimension,
 )
 from .._plans import Plan
@@ -68,7 +68,7 @@ class TextIndex:
         concurrency: int = CONCURRENCY,
         **options: Unpack[IndexOptions],
     ) -> None:
-        check_embedding(embedding)
+        self._embedder = embedder(embedding)
         for option, value in (("batch_size", batch_size), ("concurrency", concurrency)):
             check_given(value, option)
         self.embedding = embedding
@@ -115,7 +115,7 @@ class TextIndex:
         if not given:
             return
         texts = [document.content for document in given]
-        vectors = yield Embed(self.embedding, texts, size, self._concurrency)
+        vectors = yield Embed(self._embedder, texts, size, self._concurrency)
         embedded = [replace(d, embedding=v) for d, v in zip(given, vectors, strict=True)]
         yield from self.index.plans.upsert_plan(embedded, ttl, progress)
 
@@ -128,7 +128,7 @@ class TextIndex:
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
         check_given(k, "k")
-        vector = yield EmbedQuery(self.embedding, query)
+        vector = yield EmbedQuery(self._embedder, query)
         plans = self.index.plans
         return (yield from plans.search_plan(vector, k, value, min_score, False, ef_runtime))
 
@@ -136,7 +136,7 @@ class TextIndex:
         self, query: str, k: int, fetch_k: int, lambda_mult: float, value: AnyFilter | None
     ) -> Plan[list[Hit]]:
         check_diverse(k, fetch_k, lambda_mult)
-        vector = yield EmbedQuery(self.embedding, query)
+        vector = yield EmbedQuery(self._embedder, query)
         plans = self.index.plans
         return (yield from plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, value, False))
 
