@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
-from valkey_memory._plans import Command, Plan, Reply, Request
+
+from .servers import send as send
 
 _DIRECTORIES = ("/usr/local/lib/valkey/modules", "/usr/lib/valkey/modules")
 
@@ -74,18 +75,6 @@ def open_server(source: SearchSource) -> Iterator[ValkeyConnection]:
         ValkeyConnection.from_url(server.url) as connection,
     ):
         yield connection
-
-
-def send(
-    connection: ValkeyConnection, *command: str | bytes, errors_as_replies: bool = False
-) -> Reply:
-    """Send one command over a connection, behind the library."""
-
-    def plan(command: Command) -> Plan[Reply]:
-        replies = yield Request("test", (command,), errors_as_replies=errors_as_replies)
-        return replies[0]
-
-    return connection.run(plan(command))
 
 
 def search_version(connection: ValkeyConnection) -> str:

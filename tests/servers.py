@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from valkey_memory import EmbeddedValkey
+from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory._plans import Command, Plan, Reply, Request
 from valkey_memory._server import embedded as _embedded
 from valkey_memory._server.clients import load
 from valkey_memory._server.embedded import _free_port
@@ -34,6 +35,25 @@ def admin(port: int, *command: str) -> Any:
         return client.custom_command(list(command))
     finally:
         client.close()
+
+
+def send_all(
+    connection: ValkeyConnection, *commands: Command, errors_as_replies: bool = False
+) -> list[Reply]:
+    """Send commands over a connection, behind the library."""
+
+    def plan() -> Plan[list[Reply]]:
+        replies: list[Reply] = yield Request("test", commands, errors_as_replies=errors_as_replies)
+        return replies
+
+    return connection.run(plan())
+
+
+def send(
+    connection: ValkeyConnection, *command: str | bytes, errors_as_replies: bool = False
+) -> Reply:
+    """``send_all`` for one command."""
+    return send_all(connection, command, errors_as_replies=errors_as_replies)[0]
 
 
 @contextmanager

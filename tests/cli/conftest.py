@@ -9,24 +9,8 @@ from typer.testing import CliRunner, Result
 
 from valkey_memory import ValkeyConnection
 from valkey_memory._cli.commands import app
-from valkey_memory._plans import Command, Plan, Reply, Request
 
 Run = Callable[..., Result]
-
-
-def send_all(connection: ValkeyConnection, *commands: Command) -> list[Reply]:
-    """Send commands over a connection, behind the library."""
-
-    def plan() -> Plan[list[Reply]]:
-        replies: list[Reply] = yield Request("test", commands)
-        return replies
-
-    return connection.run(plan())
-
-
-def send(connection: ValkeyConnection, *command: str | bytes) -> Reply:
-    """Send one command over a connection, behind the library."""
-    return send_all(connection, command)[0]
 
 
 def rows(result: Result) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from valkey_memory._cli import output
 from valkey_memory._cli.output import duration, visible, visible_lines
 
 from ..cross.conversations import LANGCHAIN, LLAMA, PLAIN
-from .conftest import Run, rows, send, send_all
+from ..servers import send, send_all
+from .conftest import Run, rows
 
 HOSTILE_IDS = [
     "line\nbreak",

@@ -16,8 +16,8 @@ import pytest
 from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
 
 from ..search_server import SearchSource, find
-from ..servers import admin
-from .conftest import Run, rows, send
+from ..servers import admin, send
+from .conftest import Run, rows
 from .test_conversations import user
 
 MODULES = find().modules

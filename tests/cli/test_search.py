@@ -15,8 +15,9 @@ from valkey_memory._vectors.discovery import server_index_plan
 
 from ..models.local import WordLlamaEmbeddings
 from ..search_server import find, wipe
+from ..servers import send
 from . import models
-from .conftest import Run, rows, send
+from .conftest import Run, rows
 
 NAME = "cli-memories"
 TEXTS = [

@@ -16,8 +16,8 @@ from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 from valkey_memory._keys import conversation_keys, list_key
 
 from ..cross.conversations import LANGCHAIN, LLAMA, PLAIN
-from ..servers import admin
-from .conftest import Run, send
+from ..servers import admin, send
+from .conftest import Run
 from .test_conversations import HOSTILE_IDS, user
 
 Damage = Callable[[list[bytes]], list[bytes]]

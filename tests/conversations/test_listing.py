@@ -7,7 +7,7 @@ import pytest
 from valkey_memory import KeyTypeError, MessageStore, ValkeyConnection, _keys
 from valkey_memory._conversations.listing import Walk, describe_plan
 
-from ..cli.conftest import send, send_all
+from ..servers import send, send_all
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ from valkey_memory import (
 )
 from valkey_memory._server.clients import load
 
-from ..servers import admin, command_counts
-from .behind import command, elements
+from ..servers import admin, command_counts, send
+from .behind import elements
 from .messages import calling, said, texts_of
 
 SECRET = "s3cr3t"
@@ -237,7 +237,7 @@ def test_deleting_the_only_message(
     store.add_message("s", only)
     assert delete(store) == only
     assert store.get_messages("s") == []
-    assert command(connection, "EXISTS", f"{prefix}s") == 0
+    assert send(connection, "EXISTS", f"{prefix}s") == 0
 
 
 def test_delete_messages_returns_what_it_deleted(store: Any) -> None:
@@ -295,7 +295,7 @@ changes = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 def pttl(connection: ValkeyConnection, prefix: str) -> int:
-    milliseconds: int = command(connection, "PTTL", f"{prefix}s")
+    milliseconds: int = send(connection, "PTTL", f"{prefix}s")
     return milliseconds
 
 
@@ -304,7 +304,7 @@ def test_a_change_keeps_a_ttl_that_is_there(
     store: Any, connection: ValkeyConnection, prefix: str, change: Callable[[Any], Any]
 ) -> None:
     store.set_messages("s", said("a", "b", "c"))
-    command(connection, "PEXPIRE", f"{prefix}s", "900000")
+    send(connection, "PEXPIRE", f"{prefix}s", "900000")
     change(store)
     assert 800_000 < pttl(connection, prefix) <= 900_000
 
@@ -319,7 +319,7 @@ def test_a_change_restarts_the_stores_ttl(
     store = make_chat_store(ttl=1000)
     store.set_messages("s", said("a", "b", "c"))
     assert 900_000 < pttl(connection, prefix) <= 1_000_000
-    command(connection, "PEXPIRE", f"{prefix}s", "50000")
+    send(connection, "PEXPIRE", f"{prefix}s", "50000")
     change(store)
     assert 900_000 < pttl(connection, prefix) <= 1_000_000
 
@@ -333,7 +333,7 @@ def test_reading_restarts_the_ttl_only_when_asked(
 ) -> None:
     store = make_chat_store(ttl=timedelta(seconds=1000), refresh_ttl_on_read=refresh)
     store.set_messages("s", said("a"))
-    command(connection, "PEXPIRE", f"{prefix}s", "50000")
+    send(connection, "PEXPIRE", f"{prefix}s", "50000")
     store.get_messages("s")
     assert (pttl(connection, prefix) > 50_000) is refresh
 
@@ -358,7 +358,7 @@ def test_an_impossible_ttl_is_an_error(cls: Any, ttl: Any) -> None:
 def test_plain_messages_of_other_code_are_read(
     store: Any, connection: ValkeyConnection, prefix: str
 ) -> None:
-    command(
+    send(
         connection,
         "RPUSH",
         f"{prefix}s",
@@ -398,24 +398,24 @@ def test_an_unreadable_element_is_named_and_kept(
 ) -> None:
     store = make_chat_store()
     store.add_message("s", said("a")[0])
-    command(connection, "RPUSH", f"{prefix}s", raw)
+    send(connection, "RPUSH", f"{prefix}s", raw)
     store.add_message("s", said("b")[0])
     with pytest.raises(CorruptMessageError) as caught:
         store.get_messages("s")
     assert (caught.value.key, caught.value.position) == (f"{prefix}s", 1)
     assert make_chat_store(on_corrupt="skip").get_messages("s") == said("a", "b")
-    assert command(connection, "LINDEX", f"{prefix}s", "1") == raw.encode()
+    assert send(connection, "LINDEX", f"{prefix}s", "1") == raw.encode()
 
 
 @pytest.mark.parametrize("name", ["set_messages", "get_messages", "add_message", "delete_messages"])
 def test_a_key_of_another_type_is_left_alone(
     store: Any, connection: ValkeyConnection, prefix: str, name: str
 ) -> None:
-    command(connection, "SET", f"{prefix}s", "somebody else's")
+    send(connection, "SET", f"{prefix}s", "somebody else's")
     arguments: dict[str, Any] = {"set_messages": [said("x")], "add_message": said("x")}
     with pytest.raises(KeyTypeError):
         getattr(store, name)("s", *arguments.get(name, []))
-    assert command(connection, "GET", f"{prefix}s") == b"somebody else's"
+    assert send(connection, "GET", f"{prefix}s") == b"somebody else's"
 
 
 # Wrong arguments

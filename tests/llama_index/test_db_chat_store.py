@@ -26,7 +26,8 @@ from valkey_memory import (
     ValkeyConnection,
 )
 
-from .behind import command, elements
+from ..servers import send
+from .behind import elements
 from .messages import calling, said, texts_of
 
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
@@ -192,8 +193,8 @@ async def test_delete_messages_deletes_all_by_default(
     await filled(store)
     await store.delete_messages("s")
     assert await contents(store) == ("", "")
-    assert command(connection, "EXISTS", f"{prefix}s") == 0
-    assert command(connection, "EXISTS", f"{{{prefix}s}}:archived") == 0
+    assert send(connection, "EXISTS", f"{prefix}s") == 0
+    assert send(connection, "EXISTS", f"{{{prefix}s}}:archived") == 0
 
 
 @pytest.mark.parametrize("idx", [-5, -4, -2, -1, 0, 1, 3, 4])
@@ -258,7 +259,7 @@ changes = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def expiries(connection: ValkeyConnection, prefix: str) -> list[int]:
     """Milliseconds left of the lists that are there, of one at least."""
     keys = (f"{prefix}s", f"{{{prefix}s}}:archived")
-    found = [left for key in keys if (left := command(connection, "PTTL", key)) != -2]
+    found = [left for key in keys if (left := send(connection, "PTTL", key)) != -2]
     assert found
     return found
 
@@ -272,7 +273,7 @@ async def test_active_and_archived_messages_expire_together(
     store = ValkeyDBChatStore(connection=connection, key_prefix=prefix, ttl=1000)
     await filled(store)
     for key in (f"{prefix}s", f"{{{prefix}s}}:archived"):
-        command(connection, "PEXPIRE", key, "50000")
+        send(connection, "PEXPIRE", key, "50000")
     await change(store)
     assert all(900_000 < left <= 1_000_000 for left in expiries(connection, prefix))
 
@@ -286,7 +287,7 @@ async def test_a_change_keeps_a_ttl_that_is_there(
 ) -> None:
     await filled(store)
     for key in (f"{prefix}s", f"{{{prefix}s}}:archived"):
-        command(connection, "PEXPIRE", key, "900000")
+        send(connection, "PEXPIRE", key, "900000")
     await change(store)
     assert all(800_000 < left <= 900_000 for left in expiries(connection, prefix))
 
@@ -295,7 +296,7 @@ async def test_what_is_archived_first_takes_over_the_ttl(
     store: ValkeyDBChatStore, connection: ValkeyConnection, prefix: str
 ) -> None:
     await store.add_messages("s", said("a", "b"))
-    command(connection, "PEXPIRE", f"{prefix}s", "900000")
+    send(connection, "PEXPIRE", f"{prefix}s", "900000")
     await store.archive_oldest_messages("s", 1)
     assert all(800_000 < left <= 900_000 for left in expiries(connection, prefix))
 
@@ -310,7 +311,7 @@ async def test_reading_restarts_the_ttl_only_when_asked(
     )
     await filled(store)
     for key in (f"{prefix}s", f"{{{prefix}s}}:archived"):
-        command(connection, "PEXPIRE", key, "50000")
+        send(connection, "PEXPIRE", key, "50000")
     await store.get_messages("s", limit=limit)
     assert [left > 50_000 for left in expiries(connection, prefix)] == [refresh, refresh]
 
@@ -344,7 +345,7 @@ async def test_an_unreadable_element_is_named(
 ) -> None:
     await filled(store)
     for damaged in (f"{prefix}s", f"{{{prefix}s}}:archived"):
-        command(connection, "RPUSH", damaged, "not json")
+        send(connection, "RPUSH", damaged, "not json")
     with pytest.raises(CorruptMessageError) as caught:
         await store.get_messages("s", status)
     assert (caught.value.key, caught.value.position) == (key.format(prefix), position)

@@ -19,8 +19,8 @@ from valkey_memory._vectors.discovery import (
     stored_fields,
 )
 
-from ..cli.conftest import send
 from ..search_server import find
+from ..servers import send
 from .documents import doc
 
 NAME = "discovered"

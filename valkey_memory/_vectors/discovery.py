@@ -27,10 +27,8 @@ from .schema import (
 from .vector import METRICS, Metric
 
 _FIELD_PREFIXES = {identifier("hash", kind, ""): kind for kind in FIELD_TYPES}
-_CHANGES = _keys.sidecar("*", "changes")
+_CHANGES = _keys.changes_key("*")
 _SAMPLE = 100
-_PROBE = "valkey-memory:probe"
-"""A key that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,9 @@ class SearchCommands:
 def commands_plan() -> Plan[SearchCommands]:
     """Look which modules a server has. One round trip."""
     listed, probed = yield Request(
-        "look for modules", (("FT._LIST",), ("JSON.GET", _PROBE, "$")), errors_as_replies=True
+        "look for modules",
+        (("FT._LIST",), ("JSON.GET", _keys.probe_key("valkey-memory"), "$")),
+        errors_as_replies=True,
     )
     search = not isinstance(listed, UnknownCommandError)
     names: list[str] | None = None if search else []
