@@ -102,7 +102,6 @@ def test_one_that_exists_is_left_alone_replaced_or_added_to(
     assert ttls(connection, key) == [600, 600, -2]
 
 
-@pytest.mark.xfail(reason="scripts.WRITE_WHOLE refills the lists, and they keep their old expiry")
 def test_one_without_expiry_takes_the_place_of_one_that_expires(
     connection: ValkeyConnection, prefix: str
 ) -> None:

@@ -179,7 +179,7 @@ write(KEYS[1], active, #ARGV)
 if exists and mode == 'append' then return 1 end
 if mode == 'replace' then
   for i, key in ipairs(KEYS) do
-    if i ~= 1 and i ~= archived then redis.call('UNLINK', key) end
+    if i == 1 or i == archived then redis.call('PERSIST', key) else redis.call('UNLINK', key) end
   end
 end
 ttl, expires = ARGV[at + 1], -1
