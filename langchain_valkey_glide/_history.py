@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from valkey_memory import ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, list_key
+from valkey_memory.adapters import ConversationStore, StoreOptions, with_options
 
 from ._codec import LangChainCodec
 
@@ -31,46 +31,20 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
 
     Args:
         session_id: The conversation; any non-empty string. Its key is ``{key_prefix}{session_id}``.
-        url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
-        connection: A ``ValkeyConnection``, instead of ``url``.
-        ttl: Seconds (or a timedelta) until the conversation expires; each write restarts it. None,
-            the default, sets no expiry and keeps one that is there.
-        max_messages: The window: after each write only the newest so many are kept. Default: all.
-            It counts messages, not turns: the first one may be an answer or a tool's result.
-        key_prefix: What every key starts with; no braces.
-        refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
-        on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
-            with a warning in the log ``valkey_memory``.
+        options: ``url``, ``connection``, ``key_prefix`` (``"chat:"``), ``ttl``, ``max_messages``,
+            ``refresh_ttl_on_read``, ``on_corrupt``: those of ``valkey_memory.MessageStore``, which
+            describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        url: str | None = None,
-        connection: ValkeyConnection | None = None,
-        ttl: TTL | None = None,
-        max_messages: int | None = None,
-        key_prefix: str = "chat:",
-        refresh_ttl_on_read: bool = False,
-        on_corrupt: OnCorrupt = "raise",
-    ) -> None:
+    @with_options(StoreOptions, ConversationStore)
+    def __init__(self, session_id: str, **options: Unpack[StoreOptions]) -> None:
         super().__init__()
-        self.store: ConversationStore[BaseMessage] = ConversationStore(
-            LangChainCodec(),
-            url=url,
-            connection=connection,
-            key_prefix=key_prefix,
-            ttl=ttl,
-            max_messages=max_messages,
-            refresh_ttl_on_read=refresh_ttl_on_read,
-            on_corrupt=on_corrupt,
-        )
+        self.store: ConversationStore[BaseMessage] = ConversationStore(LangChainCodec(), **options)
         self.session_id = session_id
-        self.key = list_key(key_prefix, session_id)
+        self.key = self.store.key(session_id)
 
     @property
     def messages(self) -> list[BaseMessage]:

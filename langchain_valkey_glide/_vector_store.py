@@ -25,7 +25,7 @@ from valkey_memory.adapters import (
     Progress,
     TextIndex,
     check_count,
-    with_index_options,
+    with_options,
 )
 
 from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
@@ -71,7 +71,7 @@ class ValkeyVectorStore(VectorStore):
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
     """
 
-    @with_index_options
+    @with_options(IndexOptions, VectorIndex)
     def __init__(
         self,
         embedding: Embeddings,

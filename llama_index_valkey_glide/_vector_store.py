@@ -40,7 +40,7 @@ from valkey_memory.adapters import (
     Storage,
     check_count,
     mask,
-    with_index_options,
+    with_options,
 )
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
@@ -107,7 +107,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     _modes: ClassVar = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 
-    @with_index_options
+    @with_options(IndexOptions, VectorIndex)
     def __init__(
         self,
         index_name: str = "llama_index",

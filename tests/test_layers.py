@@ -336,4 +336,5 @@ def test_sync_and_async_faces_agree(cls: type, at_least: int) -> None:
 def test_every_store_method_has_an_async_twin() -> None:
     for name, member in inspect.getmembers(ConversationStore, inspect.isfunction):
         if not name.startswith("_") and not inspect.iscoroutinefunction(member):
-            assert hasattr(ConversationStore, f"a{name}"), name
+            sends_nothing = name == "key"
+            assert sends_nothing or hasattr(ConversationStore, f"a{name}"), name

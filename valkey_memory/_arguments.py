@@ -1,13 +1,19 @@
-"""Arguments that many operations take: TTLs, counts, indexes. Checked before anything is sent."""
+"""Arguments that many operations take: TTLs, counts, indexes, and options that are passed on.
+
+All are checked before anything is sent.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ._errors import InvalidArgumentError
 
 TTL: TypeAlias = int | float | timedelta
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
@@ -49,3 +55,24 @@ def check_index(index: int) -> None:
         raise InvalidArgumentError(f"index must be an integer, not {index!r}")
     if abs(index) > MAXIMUM:
         raise InvalidArgumentError(f"index must be within 2**53, not {index!r}")
+
+
+def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
+    """Have ``help`` and ``inspect.signature`` name the options that a function passes on.
+
+    Args:
+        options: The TypedDict of its ``**options``.
+        source: What takes them in the end, and has their defaults.
+    """
+    known = inspect.signature(source).parameters
+
+    def name_them(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        passed_on = [known[name] for name in options.__annotations__]
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*own, *passed_on]
+        )
+        return function
+
+    return name_them

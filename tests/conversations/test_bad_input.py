@@ -292,3 +292,29 @@ def test_what_is_written_is_plain_json(make_store: Any, connection: Any, prefix:
     make_store().append("s", said("Привет")[0])
     (element,) = connection.run(change_plan(read(f"{prefix}s", 0, -1, ttl_ms=None)))
     assert json.loads(element).items() >= said("Привет")[0].items()
+
+
+TOO_MUCH: dict[str, Any] = {
+    "last": lambda store: store.messages("s", last=10**30),
+    "offset": lambda store: store.page("s", 10**30, 1),
+    "limit": lambda store: store.page("s", 0, 10**30),
+    "n": lambda store: store.delete_oldest("s", 10**30),
+    "index": lambda store: store.insert("s", -(10**30), said("x")[0]),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_numbers_beyond_the_server_are_refused_before_anything_is_sent(
+    make_store: Any, name: str
+) -> None:
+    store = make_store()
+    store.extend("s", said("a", "b"))
+    with pytest.raises(InvalidArgumentError, match=rf"{name} must be (at most|within) 2\*\*53"):
+        TOO_MUCH[name](store)
+    assert store.messages("s") == said("a", "b")
+
+
+def test_a_window_beyond_the_server_is_refused_by_the_constructor(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"max_messages must be at most 2\*\*53"):
+        MessageStore(url=url, max_messages=10**30)
+    MessageStore(url=url, max_messages=2**53)

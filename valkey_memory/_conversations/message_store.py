@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
-from .._arguments import TTL
+from .._arguments import with_options
 from .._messages.codecs import PlainCodec
-from .._server.connection import ValkeyConnection
-from .plans import OnCorrupt
-from .store import ConversationStore
+from .store import ConversationStore, StoreOptions
 
 
 class MessageStore(ConversationStore[Mapping[str, Any]]):
@@ -53,25 +51,6 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
         ConnectionFailedError, OperationTimeoutError, KeyTypeError, CommandError: From any method.
     """
 
-    def __init__(
-        self,
-        *,
-        url: str | None = None,
-        connection: ValkeyConnection | None = None,
-        key_prefix: str = "chat:",
-        ttl: TTL | None = None,
-        max_messages: int | None = None,
-        refresh_ttl_on_read: bool = False,
-        on_corrupt: OnCorrupt = "raise",
-        extra_keys: bool = False,
-    ) -> None:
-        super().__init__(
-            PlainCodec(extra_keys=extra_keys),
-            url=url,
-            connection=connection,
-            key_prefix=key_prefix,
-            ttl=ttl,
-            max_messages=max_messages,
-            refresh_ttl_on_read=refresh_ttl_on_read,
-            on_corrupt=on_corrupt,
-        )
+    @with_options(StoreOptions, ConversationStore)
+    def __init__(self, *, extra_keys: bool = False, **options: Unpack[StoreOptions]) -> None:
+        super().__init__(PlainCodec(extra_keys=extra_keys), **options)

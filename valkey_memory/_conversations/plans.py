@@ -47,7 +47,7 @@ class ConversationPlans(Generic[M]):
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
         self._on_corrupt = on_corrupt
 
-    def _key(self, session_id: str) -> str:
+    def key(self, session_id: str) -> str:
         return _keys.list_key(self._key_prefix, session_id)
 
     # Writing
@@ -55,7 +55,7 @@ class ConversationPlans(Generic[M]):
     def append_plan(
         self, session_id: str, messages: Iterable[M], archived: bool = False
     ) -> Plan[None]:
-        key, elements = self._key(session_id), self._encode(messages)
+        key, elements = self.key(session_id), self._encode(messages)
         if elements:
             yield from change_plan(
                 changes.append(
@@ -72,7 +72,7 @@ class ConversationPlans(Generic[M]):
     ) -> Plan[None]:
         return change_plan(
             changes.replace(
-                self._key(session_id),
+                self.key(session_id),
                 self._encode(messages),
                 ttl_ms=self._ttl_ms,
                 window=self._window,
@@ -83,7 +83,7 @@ class ConversationPlans(Generic[M]):
 
     def insert_plan(self, session_id: str, index: int, message: M) -> Plan[None]:
         check_index(index)
-        key, (element,) = self._key(session_id), self._encode([message])
+        key, (element,) = self.key(session_id), self._encode([message])
         return change_plan(
             changes.insert(key, index, element, ttl_ms=self._ttl_ms, window=self._window)
         )
@@ -92,30 +92,30 @@ class ConversationPlans(Generic[M]):
 
     def messages_plan(self, session_id: str, last: int | None) -> Plan[list[M]]:
         check_count(last, "last")
-        key, start = self._key(session_id), 0 if last is None else -last
+        key, start = self.key(session_id), 0 if last is None else -last
         elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
         check_count(offset, "offset", minimum=0)
         check_count(limit, "limit")
-        key = self._key(session_id)
+        key = self.key(session_id)
         elements = yield from change_plan(
             changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)
         )
         return self._decode(key, elements, offset)
 
     def archived_plan(self, session_id: str, and_active: bool) -> Plan[list[M]]:
-        key = self._key(session_id)
+        key = self.key(session_id)
         archived, active = yield from change_plan(changes.read_archived(key, and_active=and_active))
         older = self._decode(_keys.sidecar(key, _keys.ARCHIVED), archived)
         return older + self._decode(key, active)
 
     def count_plan(self, session_id: str) -> Plan[int]:
-        return change_plan(changes.count(self._key(session_id)))
+        return change_plan(changes.count(self.key(session_id)))
 
     def count_all_plan(self, session_id: str) -> Plan[tuple[int, int]]:
-        return change_plan(changes.count_all(self._key(session_id)))
+        return change_plan(changes.count_all(self.key(session_id)))
 
     def sessions_plan(self) -> Plan[list[str]]:
         return session_ids_plan(self._key_prefix)
@@ -124,50 +124,50 @@ class ConversationPlans(Generic[M]):
 
     def delete_at_plan(self, session_id: str, index: int) -> Plan[M | None]:
         check_index(index)
-        key = self._key(session_id)
+        key = self.key(session_id)
         element = yield from change_plan(changes.delete_at(key, index, ttl_ms=self._ttl_ms))
         return self._decode_deleted(key, index, element)
 
     def delete_last_plan(self, session_id: str) -> Plan[M | None]:
-        key = self._key(session_id)
+        key = self.key(session_id)
         element = yield from change_plan(changes.delete_last(key, ttl_ms=self._ttl_ms))
         return self._decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
-        key = self._key(session_id)
+        key = self.key(session_id)
         elements = yield from change_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
-        key = self._key(session_id)
+        key = self.key(session_id)
         elements = yield from change_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def take_plan(self, session_id: str, keep_archived: bool) -> Plan[list[M]]:
-        key = self._key(session_id)
+        key = self.key(session_id)
         elements = yield from change_plan(changes.take(key, keep_sidecars=keep_archived))
         return self._decode(key, elements, lenient=True)
 
     def delete_plan(self, session_id: str) -> Plan[bool]:
-        return change_plan(changes.delete(self._key(session_id)))
+        return change_plan(changes.delete(self.key(session_id)))
 
     def delete_archived_plan(self, session_id: str) -> Plan[bool]:
-        return change_plan(changes.delete_archived(self._key(session_id)))
+        return change_plan(changes.delete_archived(self.key(session_id)))
 
     # Expiry
 
     def set_ttl_plan(self, session_id: str, ttl: TTL | None) -> Plan[bool]:
-        return change_plan(changes.expire(self._key(session_id), ttl_to_milliseconds(ttl)))
+        return change_plan(changes.expire(self.key(session_id), ttl_to_milliseconds(ttl)))
 
     def refresh_ttl_plan(self, session_id: str) -> Plan[bool]:
         if self._ttl_ms is None:
             raise InvalidArgumentError("this store has no ttl to refresh to: make it with ttl=")
-        return change_plan(changes.expire(self._key(session_id), self._ttl_ms))
+        return change_plan(changes.expire(self.key(session_id), self._ttl_ms))
 
     def ttl_left_plan(self, session_id: str) -> Plan[float | None]:
-        milliseconds = yield from change_plan(changes.ttl_left(self._key(session_id)))
+        milliseconds = yield from change_plan(changes.ttl_left(self.key(session_id)))
         if milliseconds < 0:
             return None if milliseconds == -1 else 0.0
         return max(milliseconds, 1) / 1000  # PTTL says 0 during the last millisecond

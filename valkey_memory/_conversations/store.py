@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 from .._arguments import TTL
 from .._messages.codecs import Codec
@@ -13,6 +13,18 @@ from .plans import ConversationPlans, OnCorrupt
 
 M = TypeVar("M")
 T = TypeVar("T")
+
+
+class StoreOptions(TypedDict, total=False):
+    """Keyword arguments of every store of conversations. ``MessageStore`` describes them."""
+
+    url: str | None
+    connection: ValkeyConnection | None
+    key_prefix: str
+    ttl: TTL | None
+    max_messages: int | None
+    refresh_ttl_on_read: bool
+    on_corrupt: OnCorrupt
 
 
 class ConversationStore(Generic[M]):
@@ -52,6 +64,14 @@ class ConversationStore(Generic[M]):
 
     async def _arun(self, plan: Plan[T]) -> T:
         return await self.connection.arun(plan)
+
+    def key(self, session_id: str) -> str:
+        """The key of the conversation's list. Nothing is sent.
+
+        Raises:
+            InvalidSessionIdError: ``session_id`` cannot become a key.
+        """
+        return self._plans.key(session_id)
 
     # Writing
 

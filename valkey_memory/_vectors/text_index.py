@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-from .._arguments import TTL, check_count, ttl_to_milliseconds
+from .._arguments import TTL, check_count, ttl_to_milliseconds, with_options
 from .._errors import InvalidArgumentError
 from .._filters.expressions import FieldType
 from .._keys import document_key
@@ -23,7 +23,7 @@ from .._plans import Plan
 from .._server.connection import ValkeyConnection
 from .documents import Document, Hit
 from .index import VectorIndex
-from .options import IndexOptions, with_index_options
+from .options import IndexOptions
 from .plans import AnyFilter, check_distinct, check_diverse, check_given
 from .storage import Progress
 
@@ -54,7 +54,7 @@ class TextIndex:
         ConfigurationError, InvalidArgumentError: From the constructor; nothing was sent.
     """
 
-    @with_index_options
+    @with_options(IndexOptions, VectorIndex)
     def __init__(
         self,
         embedding: Any,

@@ -3,12 +3,11 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count
+from .._arguments import TTL, check_count, with_options
 from .._conversations.plans import OnCorrupt
-from .._conversations.store import ConversationStore
+from .._conversations.store import ConversationStore, StoreOptions
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
-from .._keys import list_key
 from .._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
 from .._messages.content import (
     REASONING,
@@ -33,7 +32,7 @@ from .._models.embedding import (
 from .._server.settings import mask
 from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
-from .._vectors.options import IndexOptions, with_index_options
+from .._vectors.options import IndexOptions
 from .._vectors.plans import AnyFilter
 from .._vectors.schema import Algorithm, Storage
 from .._vectors.storage import Progress
@@ -63,6 +62,7 @@ __all__ = [
     "REASONING",
     "Search",
     "Storage",
+    "StoreOptions",
     "TTL",
     "TextIndex",
     "aembed_documents",
@@ -77,7 +77,6 @@ __all__ = [
     "has_fields",
     "image_block",
     "known_dimension",
-    "list_key",
     "mask",
     "parse_arguments",
     "read_tool_call",
@@ -86,5 +85,5 @@ __all__ = [
     "text_block",
     "to_json",
     "tool_call",
-    "with_index_options",
+    "with_options",
 ]
