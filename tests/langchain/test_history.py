@@ -531,7 +531,7 @@ def test_an_unknown_argument_is_a_type_error(url: str, options: dict[str, Any]) 
 
 def test_options_are_keyword_only(url: str) -> None:
     with pytest.raises(TypeError, match="positional"):
-        ValkeyChatMessageHistory("s1", url)  # type: ignore[arg-type]
+        ValkeyChatMessageHistory("s1", url)  # type: ignore[call-arg, arg-type, unused-ignore]
 
 
 @pytest.mark.parametrize("session_id", ["", None, 5, 5.0, b"s1", ("s1",), "lone \ud800"], ids=repr)
