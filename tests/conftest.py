@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fork first: in the child GLIDE connects again for every sync client that the process ever
     had, and waits for those whose server is gone."""
     items.sort(key=lambda item: item.get_closest_marker("forks") is None)
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left_behind() -> Iterator[None]:
+    """LlamaIndex's sync wrappers make a loop where none is set, and leave it open and set."""
+    asyncio.set_event_loop(None)
+    yield
+    with contextlib.suppress(RuntimeError):  # there is none
+        loop = asyncio.get_event_loop_policy().get_event_loop()
+        if not loop.is_running():
+            loop.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import llama_index.core
@@ -15,11 +14,3 @@ def words_as_tokens() -> Iterator[None]:
     set_global_tokenizer(str.split)
     yield
     llama_index.core.global_tokenizer = before
-
-
-@pytest.fixture(autouse=True)
-def no_loop_left_behind() -> Iterator[None]:
-    """LlamaIndex's sync wrappers make a loop where none is set, and leave it open and set."""
-    asyncio.set_event_loop(None)
-    yield
-    asyncio.set_event_loop(None)
