@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from ._errors import ValkeyMemoryError
 from ._keys import slot
@@ -156,8 +156,7 @@ def nothing(replies: Sequence[Reply]) -> None:
     """How the replies of a change are read that has nothing to say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(NamedTuple, Generic[T]):
     """Commands on keys of one slot, and how their replies are read.
 
     Args:

@@ -12,9 +12,7 @@ from typing import Any
 from .. import _keys
 from .._plans import Change, Command, nothing
 from . import scripts
-from .scripts import number_of, script
-
-_LIST = 1
+from .scripts import LIST, number_of, script
 
 
 def _trim(window: int | None) -> str:
@@ -45,7 +43,7 @@ def append(
 
     ``archived`` adds them to the archived list, which has no window.
     """
-    number = number_of(_keys.ARCHIVED) if archived else _LIST
+    number = number_of(_keys.ARCHIVED) if archived else LIST
     trim = _trim(None if archived else window)
     return Change(
         f"append to {_archived(key) if archived else key!r}",
@@ -65,7 +63,7 @@ def replace(
     whole: bool = False,
 ) -> Change[None]:
     """Put ``elements`` in place of all. ``whole`` deletes those of the other list."""
-    numbers = _LIST, number_of(_keys.ARCHIVED)
+    numbers = LIST, number_of(_keys.ARCHIVED)
     target, other = reversed(numbers) if archived else numbers
     kept = elements if archived or window is None else elements[-window:]
     return Change(
@@ -80,14 +78,14 @@ def insert(
     key: str, index: int, element: bytes, *, ttl_ms: int | None, window: int | None
 ) -> Change[None]:
     """Insert before ``index`` as ``list.insert`` does: clamped, negative from the end."""
-    arguments = (index, element, scripts.PLACEHOLDER, _trim(window))
+    arguments = (str(index), element, scripts.PLACEHOLDER, _trim(window))
     command = script(scripts.INSERT, key, *arguments, ttl_ms=ttl_ms)
     return Change(f"insert into {key!r}", key, (command,), nothing)
 
 
 def delete_at(key: str, index: int, *, ttl_ms: int | None) -> Change[bytes | None]:
     """Delete the element at ``index`` and return it, or None when there is none."""
-    command = script(scripts.DELETE_AT, key, index, scripts.PLACEHOLDER, ttl_ms=ttl_ms)
+    command = script(scripts.DELETE_AT, key, str(index), scripts.PLACEHOLDER, ttl_ms=ttl_ms)
     return Change(f"delete message {index} of {key!r}", key, (command,))
 
 
@@ -99,13 +97,13 @@ def delete_last(key: str, *, ttl_ms: int | None) -> Change[bytes | None]:
 
 def delete_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
     """Delete the oldest ``n`` elements and return them, oldest first."""
-    command = script(scripts.DELETE_OLDEST, key, n, ttl_ms=ttl_ms)
+    command = script(scripts.DELETE_OLDEST, key, str(n), ttl_ms=ttl_ms)
     return Change(f"delete the oldest messages of {key!r}", key, (command,), _elements)
 
 
 def archive_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
     """Move the oldest ``n`` elements to the end of the archived list and return them."""
-    command = script(scripts.ARCHIVE_OLDEST, key, n, number_of(_keys.ARCHIVED), ttl_ms=ttl_ms)
+    command = script(scripts.ARCHIVE_OLDEST, key, str(n), number_of(_keys.ARCHIVED), ttl_ms=ttl_ms)
     return Change(f"archive the oldest messages of {key!r}", key, (command,), _elements)
 
 

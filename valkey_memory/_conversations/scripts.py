@@ -66,9 +66,7 @@ def framed(body: str) -> str:
     return _FRAME % body.strip()
 
 
-def script(
-    source: str, key: str, *arguments: str | bytes | int, ttl_ms: int | None = None
-) -> Command:
+def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = None) -> Command:
     """The command that runs a framed script on the conversation of the list ``key``.
 
     Args:
@@ -80,14 +78,17 @@ def script(
     keys = _keys.conversation_keys(key)
     return (
         "EVAL", source, str(len(keys)), *keys,
-        "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(),
-        *(str(one) if isinstance(one, int) else one for one in arguments),
+        "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), *arguments,
     )  # fmt: skip
 
 
-def number_of(name: str) -> int:
-    """The number in KEYS of the sidecar ``name``; the list itself is 1."""
-    return 2 + list(_keys.SIDECARS).index(name)
+LIST = "1"
+"""The number in KEYS of the list."""
+
+
+def number_of(name: str) -> str:
+    """The number in KEYS of the sidecar ``name``."""
+    return str(2 + list(_keys.SIDECARS).index(name))
 
 
 # Arguments: the target's number, where its LTRIM begins or '', the elements.

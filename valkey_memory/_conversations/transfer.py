@@ -101,9 +101,9 @@ def write_whole_plan(
             _keys.list_key(key_prefix, one.id),
             mode,
             # A TTL that ends this very moment is still one.
-            "" if one.ttl_ms is None else max(one.ttl_ms, 1),
+            "" if one.ttl_ms is None else str(max(one.ttl_ms, 1)),
             archived,
-            len(one.archived),
+            str(len(one.archived)),
             *one.archived,
             *one.active,
         )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .._errors import OperationTimeoutError
 from .._plans import AskCluster, AskPrimaries, Command, Reply, Request, Scan, ScanPage
@@ -65,8 +64,7 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
     return call.read(reply)
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A method of a client, what it is given, and what its reply means."""
 
     method: str
