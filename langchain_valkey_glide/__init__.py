@@ -11,3 +11,8 @@ from ._history import ValkeyChatMessageHistory
 from ._vector_store import ValkeyVectorStore
 
 __all__ = ["ValkeyChatMessageHistory", "ValkeyVectorStore"]
+
+# Pickles and reprs name what users import, wherever it stands.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

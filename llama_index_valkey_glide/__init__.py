@@ -19,3 +19,8 @@ from ._vector_store import ValkeyVectorStore
 RECOGNIZED_CHAT_STORES[ValkeyChatStore.class_name()] = ValkeyChatStore  # type: ignore[assignment]
 
 __all__ = ["LangChainEmbedding", "ValkeyChatStore", "ValkeyDBChatStore", "ValkeyVectorStore"]
+
+# Pickles and reprs name what users import, wherever it stands.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import inspect
 import pickle
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -266,14 +268,39 @@ def test_a_plan_is_recognisable_and_never_forgotten(path: Path) -> None:
 # Public names
 
 
-@pytest.mark.parametrize("name", valkey_memory.__all__)
-def test_public_names_stand_in_the_package(name: str) -> None:
-    assert getattr(valkey_memory, name).__module__ == "valkey_memory"
+@pytest.mark.parametrize("package", [importlib.import_module(name) for name in PACKAGES])
+def test_public_names_stand_in_their_package(package: ModuleType) -> None:
+    for name in package.__all__:
+        assert getattr(package, name).__module__ == package.__name__, name
 
 
-def test_a_pickle_names_what_is_public() -> None:
-    pickled = pickle.dumps(valkey_memory.ValkeyConnection.from_url("valkey://localhost:1"))
-    assert b"valkey_memory._" not in pickled
+@pytest.mark.parametrize(
+    "thing",
+    [
+        valkey_memory.ValkeyConnection.from_url("valkey://localhost:1"),
+        valkey_memory.Document("1", "text", {}, [1.0]),
+        valkey_memory.CorruptMessageError("chat:s", 1, "no JSON"),
+        valkey_memory.BulkWriteError("stopped", ["1"], ["2"], ["3"]),
+        llama_index_valkey_glide.ValkeyChatStore(url="valkey://localhost:1"),
+        llama_index_valkey_glide.ValkeyDBChatStore(url="valkey://localhost:1"),
+        llama_index_valkey_glide.ValkeyVectorStore("nodes", url="valkey://localhost:1"),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_a_pickle_names_what_is_public(thing: object) -> None:
+    pickled = pickle.dumps(thing)
+    assert not re.search(rb"_(memory|glide)\._", pickled)
+    assert type(pickle.loads(pickled)) is type(thing)  # noqa: S301 - our own
+
+
+def test_a_face_can_be_derived_from() -> None:
+    """Pydantic looks up the annotations of a base class in its module."""
+
+    class Mine(llama_index_valkey_glide.ValkeyChatStore):
+        note: str = "mine"
+
+    store = Mine(url="valkey://localhost:1", ttl=5)
+    assert (store.note, store.ttl) == ("mine", 5)
 
 
 # What users meet
