@@ -6,6 +6,7 @@ All are checked before anything is sent.
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
@@ -14,6 +15,18 @@ from ._errors import InvalidArgumentError
 
 TTL: TypeAlias = int | float | timedelta
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+
+
+def shown(value: object) -> str:
+    """``value`` for an error: short, and without an error of its own, whatever it is."""
+    try:
+        return _repr.repr(value)[:80]
+    except (ValueError, RecursionError):  # an int of 4,300 digits; a repr that calls itself
+        return f"<{type(value).__name__}>"
 
 
 def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:

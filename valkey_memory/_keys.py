@@ -15,6 +15,7 @@ import binascii
 import re
 from functools import lru_cache
 
+from ._arguments import shown
 from ._errors import ConfigurationError, DocumentError, InvalidSessionIdError
 
 ARCHIVED = "archived"
@@ -139,11 +140,11 @@ def document_key(index: str, document_id: object) -> str:
         DocumentError: An id that is no string, empty, or not valid Unicode.
     """
     if not isinstance(document_id, str) or not document_id:
-        raise DocumentError(f"document id must be a non-empty string, not {document_id!r}")
+        raise DocumentError(f"document id must be a non-empty string, not {shown(document_id)}")
     try:
         document_id.encode()
     except UnicodeEncodeError as error:
-        raise DocumentError(f"document id {document_id!r}: {error.reason}") from error
+        raise DocumentError(f"document id {shown(document_id)}: {error.reason}") from error
     return document_prefix(index) + document_id
 
 
@@ -155,6 +156,11 @@ def document_id(index: str, key: bytes) -> str:
 def changes_key(index: str) -> str:
     """The stream that tells exact searches which documents changed."""
     return sidecar(index, "changes")
+
+
+def shape_key(index: str) -> str:
+    """What exact search remembers of an index's shape. In the slot of its log of changes."""
+    return sidecar(index, "shape")
 
 
 def probe_key(index: str) -> str:

@@ -18,6 +18,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -71,7 +72,7 @@ class Scan:
 
     operation: str
     pattern: str
-    type: Literal["list", "hash", "stream"] = "list"
+    type: Literal["list", "hash", "stream"] | None = "list"
     cursor: Any = None
     """None starts; later pages take ``ScanPage.cursor``."""
 
@@ -99,6 +100,57 @@ class AskPrimaries:
 
     operation: str
     command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class AskFacts:
+    """What plans found out about the server; free. The reply is a dict, theirs to fill.
+
+    It lives as long as the connection, so what is in it must not change while a server runs.
+    """
+
+    operation: str
+
+
+# Steps made of others
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Requests in lanes: those of one lane one after the other, all lanes at the same time.
+
+    The reply has a list for each lane, with the replies to its requests. One that failed has its
+    error there, and ends its lane.
+    """
+
+    lanes: tuple[tuple[Request, ...], ...]
+
+    def run(self, execute: Callable[[Step], Reply]) -> list[list[Reply]]:
+        def drive(lane: tuple[Request, ...]) -> list[Reply]:
+            replies: list[Reply] = []
+            for request in lane:
+                try:
+                    replies.append(execute(request))
+                except ValkeyMemoryError as error:
+                    return [*replies, error]
+            return replies
+
+        if len(self.lanes) < 2:
+            return [drive(lane) for lane in self.lanes]
+        with ThreadPoolExecutor(len(self.lanes)) as threads:
+            return list(threads.map(drive, self.lanes))
+
+    async def arun(self, execute: Callable[[Step], Awaitable[Reply]]) -> list[list[Reply]]:
+        async def drive(lane: tuple[Request, ...]) -> list[Reply]:
+            replies: list[Reply] = []
+            for request in lane:
+                try:
+                    replies.append(await execute(request))
+                except ValkeyMemoryError as error:
+                    return [*replies, error]
+            return replies
+
+        return await asyncio.gather(*map(drive, self.lanes))
 
 
 # Steps that serve themselves
@@ -142,7 +194,7 @@ class Now(Work):
         return self.serve()
 
 
-Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | Work
+Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | AskFacts | Lanes | Work
 Plan: TypeAlias = Generator[Step, Reply, T]
 
 # Changes

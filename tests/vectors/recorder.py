@@ -25,6 +25,7 @@ from valkey_memory import ValkeyConnection, ValkeyMemoryError, _errors
 from valkey_memory._plans import (
     AskCluster,
     Command,
+    Lanes,
     Reply,
     Request,
     Scan,
@@ -105,7 +106,7 @@ def _in_order(command: Command) -> Command:
 
 def describe(step: Step) -> dict[str, Any]:
     """A step as JSON, without its reply."""
-    assert not isinstance(step, Work)  # it says nothing to the server
+    assert not isinstance(step, (Work, Lanes))  # nothing is said to the server; a cluster only
     described: dict[str, Any] = {"step": type(step).__name__, "operation": step.operation}
     if isinstance(step, Request):
         # GLIDE sends a string and its UTF-8 bytes alike.

@@ -53,18 +53,10 @@ def nested(levels: int) -> list[Any]:
 
 
 BAD_METADATA: dict[str, tuple[Any, str]] = {
-    "tuple": ({"a": (1, 2)}, r"metadata\['a'\] is tuple"),
-    "bytes": ({"a": b"x"}, "bytes, which JSON cannot hold"),
-    "set": ({"a": {1}}, "set, which JSON cannot hold"),
-    "NaN": ({"a": math.nan}, "nan"),
-    "infinity in a list": ({"a": [1, {"b": math.inf}]}, r"\['a'\]\[1\]\['b'\] is inf"),
-    "object": ({"a": object()}, "object, which JSON cannot hold"),
-    "numpy number": ({"a": np.float32(1)}, "float32, which JSON cannot hold"),
-    "subclass of str": ({"a": type("S", (str,), {})("x")}, "S, which JSON cannot hold"),
+    "object": ({"a": object()}, r"metadata\['a'\] is builtins.object, which cannot be stored"),
+    "object within": ({"a": [{"b": (object(),)}]}, r"\['a'\]\[0\]\['b'\]\[0\] is builtins.object"),
+    "array": ({"a": np.ones(2)}, "numpy.ndarray, which cannot be stored"),
     "key not a string": ({1: "a"}, "key 1, which is no string"),
-    "inner key not a string": ({"a": {None: 1}}, "key None"),
-    "70 bits": ({"a": 2**70}, "beyond 64 bits"),
-    "-70 bits": ({"a": [-(2**70)]}, "beyond 64 bits"),
     "deep": ({"a": nested(101)}, "nested more than 100 levels"),
     "very deep": ({"a": nested(100_000)}, "nested more than 100 levels"),
     "within itself": ({"a": WITHIN_ITSELF}, "nested more than 100 levels"),
@@ -223,9 +215,7 @@ BAD_FILTERS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("condition", "message"), BAD_FILTERS.values(), ids=list(BAD_FILTERS))
 @pytest.mark.parametrize("face", ["sync"], indirect=True)
 @pytest.mark.same_commands
-def test_a_bad_filter_is_an_error_in_every_method(
-    index: Any, condition: Any, message: str, backend: str
-) -> None:
+def test_a_bad_filter_is_an_error_in_every_method(index: Any, condition: Any, message: str) -> None:
     index.upsert([doc(1, user_id="alice", year=1)])
     calls: list[Any] = [
         lambda: index.search(QUERY, filter=condition),
@@ -234,13 +224,9 @@ def test_a_bad_filter_is_an_error_in_every_method(
         lambda: index.count(condition),
         lambda: index.delete_where(condition),
     ]
-    if message == "Unicode" and backend == "exact":
-        # Nothing is encoded there; no document can have such a value either.
-        assert [call() for call in calls] == [[], [], [], 0, 0]
-    else:
-        for call in calls:
-            with pytest.raises(FilterError, match=message):
-                call()
+    for call in calls:
+        with pytest.raises(FilterError, match=message):
+            call()
     assert index.count() == 1
 
 

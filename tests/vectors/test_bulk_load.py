@@ -118,18 +118,23 @@ def test_a_cluster_node_that_does_not_answer(
     assert reader.count() == 0
     execute = cluster_connection._execute
 
-    def fail_at_the_third(step: Any) -> Any:
-        if step.operation.startswith("write 1 document "):
+    def fail_in_the_second_batch(step: Any) -> Any:
+        reply = execute(step)
+        if getattr(step, "operation", "").startswith("write 2 documents "):
             written.append(step)
-            if len(written) == 3:
+            if len(written) == 2:
                 raise OperationTimeoutError("no answer")
-        return execute(step)
+        return reply
 
     written: list[Any] = []
-    monkeypatch.setattr(cluster_connection, "_execute", fail_at_the_third)
+    monkeypatch.setattr(limits, "BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "CLUSTER_BATCH", 1)
+    monkeypatch.setattr(cluster_connection, "_execute", fail_in_the_second_batch)
     with pytest.raises(BulkWriteError) as caught:
         writer.upsert([Document(str(n), "", {}, [1, 2, 3, n]) for n in range(6)])
     monkeypatch.undo()
-    assert len(caught.value.written) == 2
-    assert {d.id for d in reader.page()} == set(caught.value.written)
+    assert (caught.value.written, caught.value.unknown) == (["0", "1"], ["2", "3"])
+    assert caught.value.remaining == ["4", "5"]
+    # The batch that was not answered had arrived.
+    assert sorted(d.id for d in reader.page()) == ["0", "1", "2", "3"]
     writer.delete_where(None)

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import ExactSearchLimitError
 from valkey_memory._keys import changes_key
-from valkey_memory._plans import Now, Request, Scan, Step, Work
+from valkey_memory._plans import AskCluster, AskFacts, Now, Request, Scan, Step, Work
 from valkey_memory._vectors import limits
 from valkey_memory._vectors.copy import LocalCopy
 from valkey_memory._vectors.documents import Document
-from valkey_memory._vectors.exact import ExactEngine, refresh_plan
+from valkey_memory._vectors.exact import ExactEngine
 from valkey_memory._vectors.index import VectorIndex
+from valkey_memory._vectors.reading import refresh_plan
 
 from ..search_server import RealServer, send, wipe
 from ..servers import admin, command_counts
@@ -194,7 +195,7 @@ class CountingConnection(ValkeyConnection):
     steps: list[Step]
 
     def _execute(self, step: Step) -> Any:
-        if not isinstance(step, Work):
+        if not isinstance(step, (Work, AskCluster, AskFacts)):  # which are free
             self.steps.append(step)
         return super()._execute(step)
 
@@ -223,9 +224,8 @@ def test_a_repeated_search_is_one_round_trip(
     index.search(QUERY)
     counts = command_counts(own_server.port)
     assert len(counting.steps) == 1
-    sent = {name: counts[name] for name in ("multi", "xrange", "exec")}
-    assert sent == {"multi": 1, "xrange": 2, "exec": 1}
-    assert set(counts).isdisjoint({"scan", "hmget", "hgetall", "pexpiretime"})
+    assert counts["xrange"] == 1
+    assert set(counts).isdisjoint({"multi", "scan", "hmget", "hgetall", "pexpiretime"})
 
 
 def test_a_change_fetches_only_what_changed(
@@ -321,7 +321,7 @@ def test_every_write_notes_its_change_in_its_transaction(counting: CountingConne
     assert len(writes) == 2
     for step in writes:
         assert step.atomic
-        assert step.commands[-1][:2] == ("XADD", STREAM)
+        assert ("XADD", STREAM) in [command[:2] for command in step.commands]
 
 
 def local_copy(index: VectorIndex) -> LocalCopy:
@@ -399,9 +399,7 @@ def test_what_others_keep_under_the_prefix_is_left_out(counting: CountingConnect
     send(counting, "HSET", f"{INDEX}:other", "a", "b")
     send(counting, "SET", f"{INDEX}:string", "x")
     send(counting, "RPUSH", f"{INDEX}:list", "x")
-    VectorIndex(INDEX, 3, search="exact", connection=counting).upsert(
-        [Document("short", "", {}, [1, 2, 3])]
-    )
+    send(counting, "HSET", f"{INDEX}:short", "_metadata", "{}", "_embedding", b"0123")
     assert ids(exact(counting).search(QUERY, 10)) == ["d1"]
 
 
@@ -457,7 +455,11 @@ def test_scores_in_float32_are_close_to_those_in_double(
     query: list[float],
 ) -> None:
     index = VectorIndex(
-        f"{INDEX}-double", 3, search="exact", metric=metric, connection=standalone_connection
+        f"{INDEX}-double-{metric}",
+        3,
+        search="exact",
+        metric=metric,
+        connection=standalone_connection,
     )
     index.delete_where(None)
     index.upsert([Document(str(n), "", {}, vector) for n, vector in enumerate(stored)])
@@ -524,7 +526,7 @@ def leave_nothing(
     standalone_connection: ValkeyConnection, real_server: RealServer | None
 ) -> Iterator[None]:
     yield
-    wipe(standalone_connection, f"{INDEX}-double")
+    wipe(standalone_connection, *(f"{INDEX}-double-{one}" for one in ("cosine", "l2", "ip")))
     if real_server is not None:
         wipe(
             real_server.connection,

@@ -149,7 +149,7 @@ def test_the_documents_of_another_index_are_not_deleted(
 def test_the_second_of_two_creators_attaches(vector_connection: ValkeyConnection) -> None:
     """The plans of two creators, taken in turn so that both find no index."""
     schema = IndexSchema(INDEX, 4, storage="hash")
-    one, other = server.open_plan(schema), server.open_plan(schema)
+    one, other = (server.open_plan(schema, "raise") for _ in range(2))
     execute = vector_connection._execute
     creations = [plan.send(execute(next(plan))) for plan in (one, other)]
     replies = [execute(creation) for creation in creations]

@@ -503,7 +503,7 @@ def test_diverse_search_is_maximal_marginal_relevance(index: Any, lambda_mult: f
     nearest = ids(index.search(QUERY, 12))
     by_id = {document.id: document for document in documents}
     for k, fetch_k in ((4, 12), (3, 5), (6, 2), (20, 30)):
-        candidates = [by_id[one] for one in nearest[: max(k, fetch_k)]]
+        candidates = [by_id[one] for one in nearest[:fetch_k]]
         hits = index.search_diverse(QUERY, k, fetch_k=fetch_k, lambda_mult=lambda_mult)
         assert ids(hits) == diverse(QUERY, candidates, k, lambda_mult)
         scores = [score("cosine", QUERY, by_id[one].embedding) for one in ids(hits)]

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from .._arguments import shown
 from .._errors import FilterError
-from .expressions import And, Exists, FieldType, Filter, Numeric, Or, Tag, Text, check, undeclared
+from .expressions import (
+    And,
+    Exists,
+    FieldType,
+    Filter,
+    Numeric,
+    Or,
+    Tag,
+    Text,
+    check,
+    too_deep,
+    undeclared,
+)
+from .values import as_number
 
 _Build: TypeAlias = Callable[[str, Any], Filter]
 
@@ -20,12 +34,14 @@ def comparison(field: str, operator: str, value: Any, fields: Mapping[str, Field
     Raises:
         FilterError: An undeclared field, or an operator or value that its type does not have.
     """
+    if not isinstance(field, str):
+        raise FilterError(f"a filter's field name must be a string, not {shown(field)}")
     kind = fields.get(field)
     if kind is None:
         raise undeclared(field, _guess(operator, value), fields)
     if operator == "exists":
         if not isinstance(value, bool):
-            raise FilterError(f"exists of {field!r} takes true or false, not {value!r}")
+            raise FilterError(f"exists of {field!r} takes true or false, not {shown(value)}")
         return Exists(field) if value else ~Exists(field)
     if value is None and operator in ("eq", "ne"):
         return ~Exists(field) if operator == "eq" else Exists(field)
@@ -40,7 +56,7 @@ def comparison(field: str, operator: str, value: Any, fields: Mapping[str, Field
 
 def _between(field: str, value: Any) -> Filter:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise FilterError(f"between of {field!r} takes two numbers, not {value!r:.80}")
+        raise FilterError(f"between of {field!r} takes two numbers, not {shown(value)}")
     return Numeric(field).between(*value)
 
 
@@ -78,7 +94,7 @@ def _guess(operator: str, value: Any) -> FieldType:
         return "text"
     sample = value[0] if isinstance(value, (list, tuple)) and value else value
     ranged = operator in ("gt", "gte", "lt", "lte", "between")
-    return "numeric" if ranged or isinstance(sample, float) else "tag"
+    return "numeric" if ranged or isinstance(as_number(sample), float) else "tag"
 
 
 def from_dict(filters: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Filter:
@@ -87,13 +103,14 @@ def from_dict(filters: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Fi
     ``{"user_id": "alice", "ts": {"$gte": 5, "$lt": 9}, "$or": [{...}, {...}]}``: fields side by
     side are and-ed, so are operators of a field. A bare list means ``$in``, None means missing.
     Operators: ``$eq $ne $in $nin $gt $gte $lt $lte $between $exists $any $all $match $match_any
-    $phrase``, and ``$and $or $not`` over dicts.
+    $phrase``, and ``$and $or $not`` over lists of dicts; ``$not`` of a list means none of them, and
+    it takes a single dict, too.
 
     Raises:
         FilterError: Anything else. Nothing is ever left out.
     """
     if not isinstance(filters, Mapping):
-        raise FilterError(f"a filter must be a dict or an expression, not {filters!r:.80}")
+        raise FilterError(f"a filter must be a dict or an expression, not {shown(filters)}")
     return And(
         tuple(part for name, value in filters.items() for part in _dict_parts(name, value, fields))
     )
@@ -101,14 +118,14 @@ def from_dict(filters: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Fi
 
 def _dict_parts(name: Any, value: Any, fields: Mapping[str, FieldType]) -> list[Filter]:
     if not isinstance(name, str):
-        raise FilterError(f"a filter's field name must be a string, not {name!r}")
-    if name in ("$and", "$or"):
-        if not isinstance(value, (list, tuple)) or not value:
-            raise FilterError(f"{name} takes a list of at least one filter, not {value!r:.80}")
-        parts = tuple(_any_filter(item, fields) for item in value)
-        return [And(parts) if name == "$and" else Or(parts)]
-    if name == "$not":
+        raise FilterError(f"a filter's field name must be a string, not {shown(name)}")
+    if name == "$not" and not isinstance(value, (list, tuple)):
         return [~_any_filter(value, fields)]
+    if name in ("$and", "$or", "$not"):
+        if not isinstance(value, (list, tuple)) or not value:
+            raise FilterError(f"{name} takes a list of at least one filter, not {shown(value)}")
+        parts = tuple(_any_filter(item, fields) for item in value)
+        return [And(parts) if name == "$and" else Or(parts) if name == "$or" else ~Or(parts)]
     if name.startswith("$"):
         raise FilterError(f"unknown operator {name!r} beside fields: use $and, $or or $not")
     if isinstance(value, Mapping):
@@ -123,8 +140,10 @@ def _dict_parts(name: Any, value: Any, fields: Mapping[str, FieldType]) -> list[
 
 def _operator(name: str, operator: Any, operand: Any, fields: Mapping[str, FieldType]) -> Filter:
     if not isinstance(operator, str) or not operator.startswith("$"):
-        raise FilterError(f"{operator!r} of {name!r} is no operator: operators begin with $")
+        raise FilterError(f"{shown(operator)} of {name!r} is no operator: operators begin with $")
     if operator == "$not":
+        if isinstance(operand, (list, tuple, set, frozenset)):
+            return ~comparison(name, "in", list(operand), fields)
         if not isinstance(operand, Mapping):
             return ~comparison(name, "eq", operand, fields)
         return ~from_dict({name: operand}, fields)
@@ -150,6 +169,9 @@ def to_filter(
     """
     if value is None:
         return None
-    condition = _any_filter(value, fields)
+    try:
+        condition = _any_filter(value, fields)
+    except RecursionError:
+        raise too_deep() from None
     check(condition, fields)
     return condition

@@ -23,6 +23,7 @@ from .expressions import (
     check_tag,
     words,
 )
+from .values import as_text
 
 
 def tag_values(value: object, field: str) -> tuple[TagValue, ...]:
@@ -50,6 +51,7 @@ def text_words(value: object, field: str) -> list[str]:
     """The words in a metadata value."""
     if value is None:
         return []
+    value = as_text(value)
     if not isinstance(value, str):
         raise FilterError(
             f"{field!r} is a text: its values are strings, not {type(value).__name__}"

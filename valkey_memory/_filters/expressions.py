@@ -1,15 +1,16 @@
 """Filters over metadata: one small expression tree.
 
 Three kinds of fields can be declared: tag, numeric and text. Python expressions build the tree;
-LangChain's dict filters (``_filter_dicts``) and LlamaIndex's ``MetadataFilters`` become it.
-``_filter_query`` compiles it to a query string, ``_filter_eval`` evaluates it in Python, with the
-same result for every value.
+LangChain's dict filters (``dicts``) and LlamaIndex's ``MetadataFilters`` become it. ``query``
+compiles it to a query string, ``evaluation`` evaluates it in Python, with the same result for every
+value.
 
 What the operators mean, everywhere:
 
-- A tag value is a string, a boolean or an integer, or a list of these; ``Tag("t") == x`` is true
+- A tag value is a string, a boolean or an integer, or a list of these (dates, UUIDs and Decimals
+  are their text); ``Tag("t") == x`` is true
   when the document's value is x, or a list that contains x. Values are compared with their type.
-- A number is an int (within 2**53) or a float. A list of numbers is no number.
+- A number is an int (within 2**53), a float or a Decimal; a date is its Unix seconds. A list of numbers is no number.
 - A document without the field satisfies no comparison, and so satisfies every negated one:
   ``Tag("t") != "x"`` is ``~(Tag("t") == "x")``.
 - A field is missing, too, when its value is None, an empty list or (for text) has no words.
@@ -24,7 +25,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from .._arguments import shown
 from .._errors import FilterError
+from .values import as_number, as_text
 
 TagValue: TypeAlias = str | bool | int
 FieldType: TypeAlias = Literal["tag", "numeric", "text"]
@@ -32,6 +35,9 @@ Metadata: TypeAlias = Mapping[str, Any]
 
 MAX_EXACT_INT = 2**53
 """The server compares numbers as doubles, which hold integers up to here exactly."""
+
+MAX_DEPTH = 100
+"""Filters within each other; some recursion is behind every one."""
 
 _WORD = re.compile(r"\w+")
 
@@ -132,7 +138,9 @@ def _operands(kind: type[And] | type[Or], *filters: object) -> tuple[Filter, ...
     found: list[Filter] = []
     for item in filters:
         if not isinstance(item, Filter):
-            raise FilterError(f"a filter can be combined with another filter only, not {item!r}")
+            raise FilterError(
+                f"a filter can be combined with another filter only, not {shown(item)}"
+            )
         found += item.operands if isinstance(item, kind) else (item,)
     return tuple(found)
 
@@ -141,29 +149,40 @@ def _operands(kind: type[And] | type[Or], *filters: object) -> tuple[Filter, ...
 
 
 def check_tag(value: object, field: str) -> TagValue:
-    """``value`` if a tag can have it."""
-    if isinstance(value, (str, bool)):
+    """``value`` as a tag has it."""
+    value = as_text(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise FilterError(
+                f"{field!r}: {shown(value)} is not valid Unicode: {error.reason}"
+            ) from error
+        return value
+    if isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value
     raise FilterError(
-        f"{field!r} is a tag: its values are strings, booleans and integers, "
-        f"not {type(value).__name__} ({value!r:.80})"
+        f"{field!r} is a tag: its values are strings, booleans, integers, dates, UUIDs and "
+        "Decimals, "
+        f"not {type(value).__name__} ({shown(value)})"
     )
 
 
 def check_number(value: object, field: str) -> float:
-    """``value`` if it is a number that the server compares exactly; infinities are bounds."""
+    """``value`` as a number that the server compares exactly; infinities are bounds."""
+    value = as_number(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FilterError(
-            f"{field!r} is numeric: its values are int and float, "
-            f"not {type(value).__name__} ({value!r:.80})"
+            f"{field!r} is numeric: its values are int, float, Decimal and dates, "
+            f"not {type(value).__name__} ({shown(value)})"
         )
     if isinstance(value, float) and math.isnan(value):
         raise FilterError(f"{field!r} cannot be compared with NaN")
     if isinstance(value, int) and abs(value) > MAX_EXACT_INT:
         raise FilterError(
-            f"{field!r}: {value} is beyond 2**53, where the server's numbers are not exact; "
+            f"{field!r}: {shown(value)} is beyond 2**53, where the server's numbers are not exact; "
             "declare the field as tag to compare such values for equality"
         )
     return value
@@ -171,7 +190,7 @@ def check_number(value: object, field: str) -> float:
 
 def _tags(values: object, field: str) -> tuple[TagValue, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise FilterError(f"{field!r}: give a list of values, not {values!r:.80}")
+        raise FilterError(f"{field!r}: give a list of values, not {shown(values)}")
     return tuple(check_tag(value, field) for value in values)
 
 
@@ -253,7 +272,7 @@ class Numeric:
     def is_in(self, values: Iterable[float]) -> Filter:
         """One of ``values``; never true for no values."""
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-            raise FilterError(f"{self.field!r}: give a list of numbers, not {values!r:.80}")
+            raise FilterError(f"{self.field!r}: give a list of numbers, not {shown(values)}")
         return Or(tuple(self == value for value in values))
 
     def not_in(self, values: Iterable[float]) -> Filter:
@@ -298,9 +317,10 @@ class Text:
         return ~Exists(self.field)
 
     def _words(self, text: object) -> list[str]:
+        text = as_text(text)
         if not isinstance(text, str):
             raise FilterError(
-                f"{self.field!r} is a text: compare it with a string, not {text!r:.80}"
+                f"{self.field!r} is a text: compare it with a string, not {shown(text)}"
             )
         return words(text)
 
@@ -310,21 +330,31 @@ class Text:
 _TYPE_OF: dict[type[Filter], FieldType] = {TagIn: "tag", NumberIn: "numeric", TextHas: "text"}
 
 
-def check(condition: Filter, fields: Mapping[str, FieldType]) -> None:
-    """Raise FilterError when ``condition`` has an undeclared field, or one of another type."""
+def check(condition: Filter, fields: Mapping[str, FieldType], depth: int = 0) -> None:
+    """Raise FilterError when ``condition`` has an undeclared field, or one of another type, or is
+    nested too deep."""
+    if depth > MAX_DEPTH:
+        raise too_deep()
     if isinstance(condition, (And, Or)):
         for operand in condition.operands:
-            check(operand, fields)
+            check(operand, fields, depth + 1)
     elif isinstance(condition, Not):
-        check(condition.operand, fields)
+        check(condition.operand, fields, depth + 1)
     elif isinstance(condition, (TagIn, NumberIn, TextHas, Exists)):
+        if not isinstance(condition.field, str):
+            raise FilterError(f"a field is named by a string, not {shown(condition.field)}")
         declared, needed = fields.get(condition.field), _TYPE_OF.get(type(condition))
         if declared is None:
             raise undeclared(condition.field, needed or "tag", fields)
         if needed is not None and declared != needed:
             raise FilterError(f"{condition.field!r} is declared as {declared}, not as {needed}")
     else:
-        raise FilterError(f"{condition!r} is not a filter")
+        raise FilterError(f"{shown(condition)} is not a filter")
+
+
+def too_deep() -> FilterError:
+    """The error for a filter within filters within filters."""
+    return FilterError(f"the filter is nested more than {MAX_DEPTH} levels deep")
 
 
 def undeclared(field: str, kind: str, fields: Mapping[str, FieldType]) -> FilterError:

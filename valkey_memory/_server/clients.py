@@ -99,6 +99,8 @@ class ClientFactory:
         self._configuration = configuration
         self._cluster = False if settings.embedded else settings.cluster
         self._lease: Lease | None = None
+        self.facts: dict[str, Any] = {}
+        """What plans found out about the server; of both factories where there are two."""
 
     @property
     def address(self) -> str:

@@ -15,7 +15,7 @@ from .._errors import (
     ConnectionClosedError,
     EventLoopError,
 )
-from .._plans import Plan, Reply, Step, Work, arun, run
+from .._plans import Lanes, Plan, Reply, Step, Work, arun, run
 from .clients import ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients
@@ -245,12 +245,16 @@ class ValkeyConnection:
     def _execute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return step.serve()
+        if isinstance(step, Lanes):
+            return step.run(self._execute)
         client = self._sync_client or self._open_sync_client(step)
         return execute(client, step, self._factory)
 
     async def _aexecute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return await step.aserve()
+        if isinstance(step, Lanes):
+            return await step.arun(self._aexecute)
         client = await self._open_async_client(step)
         return await aexecute(client, step, self._factory)
 

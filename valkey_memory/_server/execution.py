@@ -13,13 +13,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .._errors import OperationTimeoutError
-from .._plans import AskCluster, AskPrimaries, Command, Reply, Request, Scan, ScanPage
+from .._plans import AskCluster, AskFacts, AskPrimaries, Command, Reply, Request, Scan, ScanPage
 from .clients import ClientFactory, is_cluster_client, load, milliseconds
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, SyncClient
 
-ServerStep: TypeAlias = Request | Scan | AskCluster | AskPrimaries
+ServerStep: TypeAlias = Request | Scan | AskCluster | AskPrimaries | AskFacts
 
 # Seconds granted to a batch on top of request_timeout, per byte: 10 MB/s is slow for a network
 # and fast for a hung one.
@@ -35,6 +35,8 @@ def execute(client: SyncClient, step: ServerStep, factory: ClientFactory) -> Rep
     """The reply to ``step``."""
     if isinstance(step, AskCluster):
         return is_cluster_client(client)
+    if isinstance(step, AskFacts):
+        return factory.facts
     glide = load("glide_sync")
     call = _call(glide, client, step, factory)
     try:
@@ -48,6 +50,8 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
     """``execute`` for an async client, with a limit on what GLIDE never answers."""
     if isinstance(step, AskCluster):
         return is_cluster_client(client)
+    if isinstance(step, AskFacts):
+        return factory.facts
     glide = load("glide")
     call = _call(glide, client, step, factory)
     limit = call.seconds + _HANG_MARGIN_SECONDS
@@ -100,7 +104,7 @@ def _call(
                 start if step.cursor is None else step.cursor,
                 step.pattern,
                 _SCAN_COUNT,
-                glide.ObjectType[step.type.upper()],
+                None if step.type is None else glide.ObjectType[step.type.upper()],
             ),
             _scan_page,
             timeout,

@@ -1,20 +1,25 @@
 """The log of changes: a stream beside each index of hashes, which keeps exact searches fresh.
 
-Every writer of this library notes the ids that it changes, in the transaction that changes them.
-In a cluster the stream is in another slot than most documents, so there the note comes right
-behind. Ids that did not change after all do no harm in it.
+Every writer of this library notes the ids that it changes. On a standalone server the note is in
+the transaction that changes them. In a cluster the stream is in another slot than most documents:
+there a note goes before the change, and one behind it. A writer that is killed or cancelled in
+between leaves the first, and who reads it looks at these documents again and again until so much
+time is over that nothing can come any more. Ids that did not change after all do no harm.
+
+An entry has the field ``ids``, a JSON list; ``begin`` in a note that goes before; and ``done`` with
+the entries that it ends in one that goes behind.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from .._errors import ValkeyMemoryError
-from .._keys import changes_key
+from .._keys import changes_key, shape_key
 from .._plans import Command, Plan, atomic
 from . import limits
 from .schema import IndexSchema
@@ -22,6 +27,8 @@ from .schema import IndexSchema
 T = TypeVar("T")
 BEGINNING = "0-0"
 """The version before the first change."""
+
+_log = logging.getLogger("valkey_memory")
 
 
 class Changes(NamedTuple):
@@ -31,43 +38,57 @@ class Changes(NamedTuple):
     version: str
     complete: bool
     """Whether there is nothing behind them."""
+    begun: dict[str, list[str]]
+    """Changes that were still to come when their entry was written: its version, and the ids."""
+    done: set[str]
+    """Versions of entries whose change is over."""
 
 
-def note(schema: IndexSchema, ids: Sequence[str]) -> tuple[Command, ...]:
-    """The command that notes a change of ``ids``; none for JSON, which exact search never reads."""
+def note(schema: IndexSchema, ids: Sequence[str], *extra: str | bytes) -> tuple[Command, ...]:
+    """The commands that note a change of ``ids``; none for JSON, which exact search never reads."""
     if schema.storage != "hash":
         return ()
     trim = ("MAXLEN", "~", str(limits.CHANGES_KEPT))
-    return (("XADD", changes_key(schema.name), *trim, "*", "ids", orjson.dumps(list(ids))),)
-
-
-def noted_plan(plan: Plan[T], schema: IndexSchema, ids: Sequence[str], cluster: bool) -> Plan[T]:
-    """Run ``plan``, which changes ``ids``; in a cluster, note it behind it in one round trip more.
-
-    On a standalone server the plan notes it itself.
-    """
     step = limits.READ_DOCUMENTS
-    notes = tuple(
-        command
-        for start in range(0, len(ids) if cluster else 0, step)
-        for command in note(schema, ids[start : start + step])
-    )
-    request = atomic(f"note changes of index {schema.name!r}", *notes)
+    return tuple(
+        (
+            "XADD", changes_key(schema.name), *trim, "*",
+            "ids", orjson.dumps(list(ids[start : start + step])), *extra,
+        )
+        for start in range(0, len(ids), step)
+    )  # fmt: skip
+
+
+def begin(schema: IndexSchema, ids: Sequence[str]) -> tuple[Command, ...]:
+    """``note`` of a change that is to come. The replies are what ``end`` takes."""
+    return note(schema, ids, "begin", "[]")
+
+
+def end(schema: IndexSchema, ids: Sequence[str], begun: Sequence[bytes]) -> tuple[Command, ...]:
+    """``note`` of a change that is over, which ``begun`` noted."""
+    return note(schema, ids, "done", orjson.dumps([version.decode() for version in begun]))
+
+
+def ended_plan(schema: IndexSchema, commands: tuple[Command, ...]) -> Plan[None]:
+    """Send the notes of ``end``. The change is made, and who saw it begin will look once more; so
+    an error here is no reason to call it failed."""
+    if not commands:
+        return
     try:
-        result = yield from plan
-    except Exception:
-        if notes:
-            with contextlib.suppress(ValkeyMemoryError):  # the first error is the one to raise
-                yield request
-        raise
-    if notes:
-        yield request
-    return result
+        yield atomic(f"note changes of index {schema.name!r}", *commands)
+    except ValkeyMemoryError as error:
+        _log.warning("other searches see this change later: %s", error)
 
 
 def forget_plan(schema: IndexSchema) -> Plan[None]:
-    """Delete the log. A copy that read it finds it shorter, and loads anew."""
-    yield atomic(f"drop index {schema.name!r}", ("UNLINK", changes_key(schema.name)))
+    """Delete the log and the shape. A copy that read them finds that, and loads anew."""
+    keys = (changes_key(schema.name), shape_key(schema.name))
+    yield atomic(f"drop index {schema.name!r}", ("UNLINK", *keys))
+
+
+def restart(schema: IndexSchema) -> Command:
+    """The command that has every copy load anew, on a server without memory for a note."""
+    return ("UNLINK", changes_key(schema.name))
 
 
 def last_change(schema: IndexSchema) -> Command:
@@ -80,33 +101,56 @@ def last_version(reply: Mapping[bytes, Any] | None) -> str:
     return (_versions(reply) or [BEGINNING])[0]
 
 
+def open_changes_plan(schema: IndexSchema, since_ms: int) -> Plan[dict[str, list[str]]]:
+    """Changes that began since the Unix milliseconds ``since_ms`` and are not over."""
+    first = str(max(0, since_ms))
+    (entries,) = yield atomic(
+        f"refresh the copy of index {schema.name!r}",
+        ("XRANGE", changes_key(schema.name), first, "+", "COUNT", str(limits.CHANGES_READ)),
+    )
+    changes = _changes(list((entries or {}).items()), BEGINNING, complete=True)
+    return {version: ids for version, ids in changes.begun.items() if version not in changes.done}
+
+
 def since_plan(schema: IndexSchema, version: str) -> Plan[Changes | None]:
     """What changed since ``version``; None when the log does not reach back to it.
 
     One round trip, and at most 5,000 entries.
     """
-    # The oldest entry tells whether the log still reaches back to our version. From a log that was
-    # empty nobody can tell, so its first entries have everything read again.
-    stream = changes_key(schema.name)
-    oldest, entries = yield atomic(
-        f"refresh the copy of index {schema.name!r}",
-        ("XRANGE", stream, "-", "+", "COUNT", "1"),
-        ("XRANGE", stream, f"({version}", "+", "COUNT", str(limits.CHANGES_READ)),
-    )
-    first = _versions(oldest)
-    if version_key(first[0] if first else BEGINNING) > version_key(version):
-        return None
-    if not first and version != BEGINNING:
-        return None
-    versions = _versions(entries)
+    # The entry of our version has to be there still: from a log without it, because it is trimmed,
+    # deleted, or that of a server that came back with older data, nobody can tell. Of a log that
+    # was empty there is no such entry, so its first ones have everything read again.
+    stream, operation = changes_key(schema.name), f"refresh the copy of index {schema.name!r}"
+    if version == BEGINNING:
+        (entries,) = yield atomic(operation, ("XRANGE", stream, "-", "+", "COUNT", "1"))
+        return None if entries else Changes([], version, True, {}, set())
+    count = str(limits.CHANGES_READ + 1)
+    (entries,) = yield atomic(operation, ("XRANGE", stream, version, "+", "COUNT", count))
     # GLIDE gives entries as a dict of id to field pairs.
-    noted = (ids for pairs in (entries or {}).values() for _, ids in pairs)
-    changed = dict.fromkeys(one for ids in noted for one in orjson.loads(ids))
-    return Changes(
-        list(changed),
-        versions[-1] if versions else version,
-        complete=len(versions) < limits.CHANGES_READ,
-    )
+    found = list((entries or {}).items())
+    if not found or found[0][0].decode() != version:
+        return None
+    return _changes(found[1:], version, complete=len(found) <= limits.CHANGES_READ)
+
+
+def _changes(found: Iterable[tuple[bytes, Any]], version: str, *, complete: bool) -> Changes:
+    changed: dict[str, None] = {}
+    begun: dict[str, list[str]] = {}
+    done: set[str] = set()
+    for entry, pairs in found:
+        version = entry.decode()
+        fields = {name: orjson.loads(value) for name, value in pairs}
+        ids = fields.get(b"ids", [])
+        changed.update(dict.fromkeys(ids))
+        if b"begin" in fields:
+            begun[version] = ids
+        done.update(fields.get(b"done", ()))
+    return Changes(list(changed), version, complete, begun, done)
+
+
+def milliseconds_of(version: str) -> int:
+    """When an entry was written, by the server's clock."""
+    return version_key(version)[0]
 
 
 def version_key(version: str) -> tuple[int, int]:

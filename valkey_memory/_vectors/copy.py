@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-import orjson
 
 from .._errors import ExactSearchLimitError, FilterError
 from .._filters.evaluation import Indexed, matches
 from .._filters.expressions import Filter
-from .changelog import version_key
-from .documents import Document, Hit
-from .records import unreadable, view
+from . import limits, metadata
+from .changelog import Changes, milliseconds_of, version_key
+from .documents import Document, Hit, OnCorrupt
+from .records import parts_of_hash, readable, unreadable, view
 from .schema import IndexSchema
-from .vector import Matrix, Vector, distances, numpy, similarity
+from .vector import FLOAT_BYTES, Matrix, Vector, distances, from_bytes, lengths, numpy, similarity
+
+_log = logging.getLogger("valkey_memory")
 
 
-@dataclass(slots=True)
-class _Row:
-    document: Document
+class _Row(NamedTuple):
+    id: str
+    content: str
+    metadata: bytes
+    """JSON text: less memory than dicts, and every result has its own."""
     seen: Indexed
     expires_ms: int
-    """Unix milliseconds by the server's clock; -1 for never."""
+    """Unix milliseconds by the server's clock; negative for never."""
 
 
 class Read(NamedTuple):
-    """A document as it was read; None when it is gone."""
+    """A document as it was read: a hash's content, metadata and vector; None when it is gone."""
 
     id: str
-    document: Document | None
+    parts: Sequence[bytes | None] | None
     expires_ms: int
 
 
@@ -43,18 +46,24 @@ class LocalCopy:
     Args:
         schema: The index.
         limit: As many documents as it will hold.
+        on_corrupt: What to do with a document that cannot be read.
     """
 
-    def __init__(self, schema: IndexSchema, limit: int) -> None:
+    def __init__(self, schema: IndexSchema, limit: int, on_corrupt: OnCorrupt = "raise") -> None:
         self.schema = schema
         self.limit = limit
         self.version: str | None = None
+        self.nodes: Mapping[str, str] | None = None
+        """The run id of each server process of a cluster, by address, as of ``nodes_ms``."""
+        self.nodes_ms = 0
+        self._on_corrupt = on_corrupt
         self._lock = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
         np = numpy()
         self.version = None
+        self._open: dict[str, list[str]] = {}
         self._clock_offset_ms = 0
         self._next_expiry_ms = math.inf  # no document expires before
         self._rows: list[_Row] = []
@@ -63,38 +72,102 @@ class LocalCopy:
         self._norms: Vector = np.zeros(0, dtype=np.float32)
 
     def load(
-        self, documents: Iterable[Read], version: str, clock_offset_ms: int, replaces: str | None
+        self,
+        documents: Sequence[Read],
+        version: str | None,
+        clock_offset_ms: int,
+        replaces: str | None,
+        open_changes: Mapping[str, list[str]],
     ) -> bool:
-        """Replace everything, unless another search changed the version ``replaces`` meanwhile."""
+        """Replace everything, unless another search changed the version ``replaces`` meanwhile.
+
+        Args:
+            documents: All of them.
+            version: Of the last change that is in them; None if nothing tells of the next one, so
+                that the next search has to load again.
+            clock_offset_ms: The server's clock less this machine's.
+            replaces: The version that the copy had when this began.
+            open_changes: Changes by version that may still come in.
+        """
         with self._lock:
             if self.version != replaces:
                 return False
             self._clear()
             self._clock_offset_ms = clock_offset_ms
             self._apply(documents, version)
+            self._open = dict(open_changes)
             return True
 
-    def update(self, documents: Iterable[Read], version: str) -> None:
-        """Take over changed documents, unless another search brought the copy further already."""
-        with self._lock:
-            if self.version is not None and version_key(version) > version_key(self.version):
-                self._apply(documents, version)
+    def update(self, documents: Sequence[Read], changes: Changes, now_ms: int) -> None:
+        """Take over changed documents, unless another search brought the copy further already.
 
-    def _apply(self, documents: Iterable[Read], version: str) -> None:
+        Args:
+            documents: Those of ``changes``, and those of ``open_ids``.
+            changes: What is new in the log.
+            now_ms: Unix milliseconds by this machine's clock, before they were read.
+        """
+        with self._lock:
+            if self.version is None or version_key(changes.version) < version_key(self.version):
+                return
+            self._apply(documents, changes.version)
+            over = now_ms + self._clock_offset_ms - limits.CHANGE_SECONDS * 1000
+            self._open = {
+                version: ids
+                for version, ids in (self._open | changes.begun).items()
+                if version not in changes.done and milliseconds_of(version) > over
+            }
+
+    def open_ids(self) -> list[str]:
+        """Documents that may be changed at any moment without a further note."""
+        with self._lock:
+            return [one for ids in self._open.values() for one in ids]
+
+    def server_now(self, now_ms: int) -> int:
+        """The time by the server's clock."""
+        return now_ms + self._clock_offset_ms
+
+    def _apply(self, documents: Sequence[Read], version: str | None) -> None:
         try:
+            size = (self.schema.dimension or 0) * FLOAT_BYTES
+            fitting: list[tuple[_Row, bytes]] = []
             for read in documents:
-                if read.document is None:
+                row = self._row(read, size)
+                if row is None:
                     self._remove(read.id)
                 else:
-                    self._put(read.document, read.expires_ms)
+                    fitting.append((row, read.parts[2] or b"" if read.parts else b""))
+            # Removing moves rows, so it comes first.
+            self._set_vectors([(self._put(row), vector) for row, vector in fitting])
         except BaseException:
             self._clear()
             raise
         self.version = version
 
-    def _put(self, document: Document, expires_ms: int) -> None:
-        np = numpy()
-        position = self._position.get(document.id)
+    def _row(self, read: Read, size: int) -> _Row | None:
+        """What is kept of a document; None for what is none of this index."""
+        content, raw, vector = read.parts or (None, None, None)
+        if raw is None and vector is None:
+            return None  # somebody else's hash
+        if len(vector or b"") != size:
+            # The server would not index it either.
+            length = len(vector or b"") // FLOAT_BYTES
+            _log.warning(
+                "document %r of index %r is left out: its vector has %d numbers, not %s",
+                read.id, self.schema.name, length, self.schema.dimension,
+            )  # fmt: skip
+            return None
+        return readable(self._on_corrupt, self._seen, read, content, raw)
+
+    def _seen(self, read: Read, content: bytes | None, raw: bytes | None) -> _Row:
+        text, values = parts_of_hash(read.id, content, raw, self.schema)
+        try:
+            seen = view(values, text, self.schema)
+        except FilterError as error:
+            raise unreadable(read.id, self.schema, str(error)) from error
+        return _Row(read.id, text, raw or b"{}", seen, read.expires_ms)
+
+    def _put(self, row: _Row) -> int:
+        position = self._position.get(row.id)
         if position is None:
             if len(self._rows) >= self.limit:
                 raise ExactSearchLimitError(
@@ -103,24 +176,28 @@ class LocalCopy:
                     'valkey-search (search="server"), or raise exact_limit if the memory and '
                     "the time are there"
                 )
-            position = self._position[document.id] = len(self._rows)
-            self._rows.append(_Row(document, Indexed({}, {}, {}), -1))
-            if position == len(self._matrix):
-                more = max(256, position)
-                self._matrix = np.pad(self._matrix, ((0, more), (0, 0)))
-                self._norms = np.pad(self._norms, (0, more))
-        vector = np.asarray(document.embedding, dtype=np.float32)
-        self._matrix[position] = vector
-        self._norms[position] = np.linalg.norm(vector.astype(np.float64))
-        # The vector is in the matrix; a list of floats would be eight times as large.
-        bare = Document(document.id, document.content, document.metadata)
-        try:
-            seen = view(bare.metadata, bare.content, self.schema)
-        except FilterError as error:
-            raise unreadable(document.id, self.schema, str(error)) from error
-        self._rows[position] = _Row(bare, seen, expires_ms)
-        if expires_ms >= 0:
-            self._next_expiry_ms = min(self._next_expiry_ms, expires_ms)
+            position = self._position[row.id] = len(self._rows)
+            self._rows.append(row)
+        else:
+            self._rows[position] = row
+        if row.expires_ms >= 0:
+            self._next_expiry_ms = min(self._next_expiry_ms, row.expires_ms)
+        return position
+
+    def _set_vectors(self, fitting: Sequence[tuple[int, bytes]]) -> None:
+        np = numpy()
+        if not fitting:
+            return
+        if len(self._rows) > len(self._matrix):
+            more = max(256, len(self._matrix), len(self._rows) - len(self._matrix))
+            self._matrix = np.pad(self._matrix, ((0, more), (0, 0)))
+            self._norms = np.pad(self._norms, (0, more))
+        # One after the other would take longer than all of them together.
+        positions = [position for position, _ in fitting]
+        vectors = from_bytes(b"".join([vector for _, vector in fitting]))
+        block = vectors.reshape(len(fitting), -1)
+        self._matrix[positions] = block
+        self._norms[positions] = lengths(block)
 
     def _remove(self, document_id: str) -> None:
         position = self._position.pop(document_id, None)
@@ -131,14 +208,14 @@ class LocalCopy:
             self._rows[position] = self._rows[last]
             self._matrix[position] = self._matrix[last]
             self._norms[position] = self._norms[last]
-            self._position[self._rows[position].document.id] = position
+            self._position[self._rows[position].id] = position
         self._rows.pop()
 
     def _drop_expired(self, now_ms: int) -> None:
-        server_now = now_ms + self._clock_offset_ms
+        server_now = self.server_now(now_ms)
         if server_now < self._next_expiry_ms:
             return
-        expired = [row.document.id for row in self._rows if 0 <= row.expires_ms <= server_now]
+        expired = [row.id for row in self._rows if 0 <= row.expires_ms <= server_now]
         for gone in expired:
             self._remove(gone)
         expiries = (row.expires_ms for row in self._rows if row.expires_ms >= 0)
@@ -223,8 +300,6 @@ class LocalCopy:
         ]
 
     def _document(self, position: int, *, embeddings: bool) -> Document:
-        row = self._rows[position].document
-        # Metadata is the caller's to change; the copy here is not.
-        metadata = orjson.loads(orjson.dumps(row.metadata))
+        row = self._rows[position]
         embedding = self._matrix[position].tolist() if embeddings else ()
-        return Document(row.id, row.content, metadata, embedding)
+        return Document(row.id, row.content, metadata.loaded(row.metadata), embedding)

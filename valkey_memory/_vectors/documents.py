@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+OnCorrupt: TypeAlias = Literal["raise", "skip"]
+"""What to do with a document that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,8 @@ class Document:
     Attributes:
         id: Any non-empty string, unique in its index.
         content: The text.
-        metadata: JSON values by name, returned with their own types.
+        metadata: JSON values, dates, UUIDs, Decimals, tuples, sets, bytes and NumPy scalars by name.
+            They come back equal and with their own types; NumPy's as Python's numbers.
         embedding: The vector. Searches leave it empty unless asked for it.
     """
 

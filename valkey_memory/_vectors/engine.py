@@ -10,7 +10,7 @@ from .._errors import SearchUnavailableError
 from .._filters.expressions import Filter
 from .._plans import Plan
 from . import exact, server
-from .documents import Document, Hit
+from .documents import Document, Hit, OnCorrupt
 from .schema import IndexInfo, IndexSchema
 
 Mode: TypeAlias = Literal["server", "exact"]
@@ -32,6 +32,9 @@ class Engine(Protocol):
 
     @property
     def schema(self) -> IndexSchema: ...
+
+    def create_plan(self) -> Plan[None]:
+        """Make what choosing the engine did not make."""
 
     def info_plan(self) -> Plan[IndexInfo | None]:
         """What the server says of the index; None where it has none."""
@@ -89,6 +92,9 @@ class EmptyEngine:
         self.mode = mode
         self.schema = schema
 
+    def create_plan(self) -> Plan[None]:
+        yield from ()
+
     def info_plan(self) -> Plan[None]:
         yield from ()
 
@@ -136,7 +142,11 @@ class EmptyEngine:
 
 
 def choose_plan(
-    schema: IndexSchema, search: Search, exact_limit: int, length: int | None
+    schema: IndexSchema,
+    search: Search,
+    exact_limit: int,
+    on_corrupt: OnCorrupt,
+    length: int | None,
 ) -> Plan[Engine]:
     """Find out which search there is, and make the index.
 
@@ -144,6 +154,7 @@ def choose_plan(
         schema: The index as it shall be; its dimension may be None.
         search: ``"auto"`` takes the server if it can search.
         exact_limit: As many documents as exact search will hold.
+        on_corrupt: What to do with a document that cannot be read.
         length: Numbers per vector that is written or searched for; None when there is none.
 
     Raises:
@@ -153,7 +164,7 @@ def choose_plan(
     name = schema.name
     if search != "exact":
         try:
-            on_server = yield from server.open_plan(schema, length)
+            on_server = yield from server.open_plan(schema, on_corrupt, length)
         except SearchUnavailableError as unavailable:
             if search == "server":
                 raise
@@ -163,7 +174,7 @@ def choose_plan(
                 _log.info("index %r: search on the server (valkey-search)", name)
             return on_server or EmptyEngine("server", schema)
     schema = exact_schema(schema)
-    in_client = yield from exact.open_plan(schema, exact_limit, length)
+    in_client = yield from exact.open_plan(schema, exact_limit, on_corrupt, length)
     return in_client or EmptyEngine("exact", schema)
 
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Literal
 
 from .._filters.expressions import Filter
-from .._keys import document_id, document_key, scan_pattern
-from .._plans import Command, Now, Plan, Request, Scan, ScanPage, atomic
-from . import limits
-from .changelog import forget_plan, last_change, last_version, since_plan
-from .copy import LocalCopy, Read
-from .documents import Document, Hit
-from .records import from_read, read_command
+from .._keys import document_key, scan_pattern
+from .._plans import Now, Plan, Request, Scan, ScanPage, atomic
+from . import limits, shape
+from .changelog import forget_plan
+from .copy import LocalCopy
+from .documents import Document, Hit, OnCorrupt
+from .reading import hashes_plan, refresh_plan
 from .schema import EMBEDDING, IndexSchema
 from .storage import delete_plan
 from .vector import FLOAT_BYTES, from_bytes
@@ -33,9 +33,15 @@ class ExactEngine:
 
     mode: Literal["exact"] = "exact"
 
-    def __init__(self, schema: IndexSchema, limit: int) -> None:
+    def __init__(self, schema: IndexSchema, limit: int, on_corrupt: OnCorrupt = "raise") -> None:
         self.schema = schema
-        self.copy = LocalCopy(schema, limit)
+        self.copy = LocalCopy(schema, limit, on_corrupt)
+
+    def create_plan(self) -> Plan[None]:
+        """Keep the shape, unless one is kept."""
+        operation = f"create index {self.schema.name!r}"
+        (kept,) = yield atomic(operation, shape.keep(self.schema))
+        shape.check(kept, self.schema)
 
     def _fresh_plan(self) -> Plan[int]:
         """Bring the copy up to date; the time then, by this machine's clock."""
@@ -96,25 +102,36 @@ class ExactEngine:
 
 
 def open_plan(
-    schema: IndexSchema, limit: int, length: int | None = None
+    schema: IndexSchema, limit: int, on_corrupt: OnCorrupt, length: int | None = None
 ) -> Plan[ExactEngine | None]:
     """Exact search over the documents of ``schema``, which stores hashes.
 
     Args:
         schema: Its dimension may be left to the documents that are there.
         limit: As many documents as it will hold.
+        on_corrupt: What to do with a document that cannot be read.
         length: The dimension where ``schema`` has none and nothing is stored.
 
     Returns:
         None when nothing is stored, and no dimension is known.
+
+    Raises:
+        IndexMismatchError: What is stored has another shape.
     """
-    if schema.dimension is None:
-        schema = schema.of_dimension((yield from dimension_plan(schema)) or length)
-    return None if schema.dimension is None else ExactEngine(schema, limit)
+    (kept,) = yield atomic(f"look at index {schema.name!r}", shape.look(schema))
+    stored = shape.check(kept, schema)
+    if stored is None:
+        dimensions = yield from dimensions_plan(schema)
+        if dimensions and schema.dimension not in (None, *dimensions):
+            found = ", ".join(map(str, sorted(dimensions)))
+            raise shape.mismatch(schema, f"its dimension is {found}, not {schema.dimension}")
+        stored = max(dimensions, default=None)
+    schema = schema.of_dimension(stored or length)
+    return None if schema.dimension is None else ExactEngine(schema, limit, on_corrupt)
 
 
-def dimension_plan(schema: IndexSchema) -> Plan[int | None]:
-    """Numbers per vector of the documents that are stored; None when there are none.
+def dimensions_plan(schema: IndexSchema) -> Plan[set[int]]:
+    """Numbers per vector of some of the documents that are stored; none when there are none.
 
     It walks the keyspace until it finds one.
     """
@@ -126,102 +143,22 @@ def dimension_plan(schema: IndexSchema) -> Plan[int | None]:
             asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
             sizes: list[int] = yield Request(operation, asked)
             if any(sizes):
-                return max(sizes) // FLOAT_BYTES
+                return {size // FLOAT_BYTES for size in sizes if size}
         if page.cursor is None:
-            return None
+            return set()
         scan = replace(scan, cursor=page.cursor)
 
 
 def drop_plan(schema: IndexSchema) -> Plan[bool]:
-    """Delete all documents and the log of changes; whether there were any."""
-    if schema.dimension is None:
-        schema = schema.of_dimension((yield from dimension_plan(schema)))
-    if schema.dimension is None:
-        return False
-    ids = yield from _document_ids_plan(schema)
-    yield from delete_plan(ids, schema)
-    yield from forget_plan(schema)
-    return bool(ids)
-
-
-# Reading
-
-
-def refresh_plan(copy: LocalCopy) -> Plan[None]:
-    """Bring the copy up to date: one round trip when nothing changed."""
-    while True:
-        version = copy.version
-        if version is not None and (yield from _catch_up_plan(copy, version)):
-            return
-        if (yield from _load_plan(copy, version)):
-            return
-
-
-def _catch_up_plan(copy: LocalCopy, version: str) -> Plan[bool]:
-    """Take over what changed since ``version``; False when the log does not reach back to it."""
-    while True:
-        changes = yield from since_plan(copy.schema, version)
-        if changes is None:
-            return False
-        if changes.version == version:
-            return True
-        copy.update((yield from _fetch_plan(copy.schema, changes.ids)), changes.version)
-        if changes.complete:
-            return copy.version is not None  # another search may have failed and emptied it
-        version = changes.version
-
-
-def _load_plan(copy: LocalCopy, replaces: str | None) -> Plan[bool]:
-    """Read every document. What changes meanwhile is in the log behind the version taken.
-
-    False when another search changed the copy meanwhile, which was ``replaces`` before.
-    """
-    schema, operation = copy.schema, f"load index {copy.schema.name!r}"
-    last, server_time = yield atomic(operation, last_change(schema), ("TIME",))
-    now_ms = yield Now()
-    seconds, microseconds = (int(part) for part in server_time)
-    ids = yield from _hashes_plan(operation, schema)
-    if len(ids) > copy.limit:
-        ids = set(sorted(ids)[: copy.limit + 1])  # enough to meet the limit, and no more traffic
-    documents = yield from _fetch_plan(schema, sorted(ids))
-    offset = seconds * 1000 + microseconds // 1000 - now_ms
-    return copy.load(documents, last_version(last), offset, replaces)
-
-
-def _document_ids_plan(schema: IndexSchema) -> Plan[list[str]]:
-    """The ids of all documents, however many; hashes that are none are left out."""
+    """Delete all documents, of whatever shape, and the log of changes; whether there were any."""
+    operation = f"drop index {schema.name!r}"
+    ids = sorted((yield from hashes_plan(operation, schema)))
     found: list[str] = []
-    ids = sorted((yield from _hashes_plan(f"list ids of index {schema.name!r}", schema)))
-    for start in range(0, len(ids), limits.READ_DOCUMENTS):
-        some = yield from _fetch_plan(schema, ids[start : start + limits.READ_DOCUMENTS])
-        found += [one.id for one in some if one.document is not None]
-    return found
-
-
-def _hashes_plan(operation: str, schema: IndexSchema) -> Plan[set[str]]:
-    """What may be a document's id: every hash under the prefix."""
-    ids: set[str] = set()
-    scan = Scan(operation, scan_pattern(schema.prefix), "hash")
-    while True:
-        page: ScanPage = yield scan
-        ids.update(document_id(schema.name, key) for key in page.keys)
-        if page.cursor is None:
-            return ids
-        scan = replace(scan, cursor=page.cursor)
-
-
-def _fetch_plan(schema: IndexSchema, ids: list[str]) -> Plan[list[Read]]:
-    found: list[Read] = []
     for start in range(0, len(ids), limits.READ_DOCUMENTS):
         some = ids[start : start + limits.READ_DOCUMENTS]
-        commands: list[Command] = []
-        for one in some:
-            key = document_key(schema.name, one)
-            commands += [read_command(schema, key, embeddings=True), ("PEXPIRETIME", key)]
-        replies = yield Request(f"read documents of index {schema.name!r}", tuple(commands))
-        for one, fields, expires in zip(some, replies[::2], replies[1::2], strict=True):
-            document = from_read(one, fields, schema, embeddings=True)
-            if document is not None and len(document.embedding) != schema.dimension:
-                document = None  # somebody else's; the server would not index it either
-            found.append(Read(one, document, expires))
-    return found
+        asked = tuple(("HSTRLEN", document_key(schema.name, one), EMBEDDING) for one in some)
+        sizes: list[int] = yield Request(operation, asked)
+        found += [one for one, size in zip(some, sizes, strict=True) if size]
+    yield from delete_plan(found, schema)
+    yield from forget_plan(schema)
+    return bool(found)

@@ -12,7 +12,7 @@ from .._arguments import TTL
 from .._filters.expressions import FieldType
 from .._plans import Plan
 from .._server.connection import ValkeyConnection, choose_connection
-from .documents import Document, Hit
+from .documents import Document, Hit, OnCorrupt
 from .engine import Mode, Search
 from .limits import EXACT_LIMIT
 from .plans import AnyFilter, IndexPlans
@@ -65,6 +65,8 @@ class VectorIndex:
             and a TTL that a document has is kept (in a hash; JSON.SET ends a JSON document's).
         refresh_ttl_on_read: A search restarts the ``ttl`` of what it finds, in a second round trip.
         exact_limit: Documents that exact search accepts, 20,000 by default.
+        on_corrupt: What to do with a document that cannot be read, because another program wrote
+            it: ``"raise"``, or ``"skip"`` it with a warning in the log ``valkey_memory``.
 
     Raises:
         ConfigurationError, InvalidArgumentError: From the constructor; nothing was sent.
@@ -91,6 +93,7 @@ class VectorIndex:
         ttl: TTL | None = None,
         refresh_ttl_on_read: bool = False,
         exact_limit: int = EXACT_LIMIT,
+        on_corrupt: OnCorrupt = "raise",
     ) -> None:
         schema = IndexSchema(
             name=name,
@@ -109,6 +112,7 @@ class VectorIndex:
             ttl=ttl,
             refresh_ttl_on_read=refresh_ttl_on_read,
             exact_limit=exact_limit,
+            on_corrupt=on_corrupt,
         )
         self.connection = choose_connection(url, connection)
         self._primaries = self.connection.for_primaries()
@@ -220,13 +224,23 @@ class VectorIndex:
         """Async ``upsert``."""
         await self.arun(self.plans.upsert_plan(documents, ttl, progress))
 
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents by id; how many there were."""
-        return self.run(self.plans.delete_plan(ids))
+    def delete(self, ids: Iterable[str], filter: AnyFilter | None = None) -> int:  # noqa: A002
+        """Delete documents by id; how many there were.
 
-    async def adelete(self, ids: Iterable[str]) -> int:
+        Args:
+            ids: Unknown ones are fine.
+            filter: Delete only those that satisfy it, too. That reads them first, and is not atomic
+                with what others write meanwhile.
+        """
+        return self.run(self.plans.delete_plan(ids, filter))
+
+    async def adelete(
+        self,
+        ids: Iterable[str],
+        filter: AnyFilter | None = None,  # noqa: A002
+    ) -> int:
         """Async ``delete``."""
-        return await self.arun(self.plans.delete_plan(ids))
+        return await self.arun(self.plans.delete_plan(ids, filter))
 
     def delete_where(self, filter: AnyFilter | None) -> int:  # noqa: A002
         """Delete every document that satisfies ``filter``, all when None; how many there were."""
@@ -316,7 +330,7 @@ class VectorIndex:
         Args:
             vector: As many numbers as the index has dimensions.
             k: At most so many.
-            fetch_k: How many to choose from.
+            fetch_k: How many to choose from. With fewer than ``k``, fewer are returned.
             lambda_mult: 1 is nearness alone, 0 is variety alone.
             filter: A dict or an expression.
             embeddings: Return the documents' vectors too.

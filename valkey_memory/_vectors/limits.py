@@ -8,6 +8,9 @@ BATCH_BYTES = 1_000_000
 BATCH_DOCUMENTS = 200
 """Documents in a transaction that writes."""
 
+CLUSTER_BATCH = 3
+"""So many times as much goes over a cluster in a pipeline, of which each node has its part."""
+
 READ_DOCUMENTS = 500
 """Documents in a request that reads by id, and ids in an entry of the log of changes."""
 
@@ -19,6 +22,15 @@ CHANGES_KEPT = 10_000
 
 CHANGES_READ = 5_000
 """Entries in a request that reads the log of changes."""
+
+CHANGE_SECONDS = 60
+"""Behind its first note, a change in a cluster that was not ended may still come in for so long."""
+
+NODES_SECONDS = 5
+"""In a cluster, exact search looks so often whether a node was started anew."""
+
+READY_SECONDS = 60.0
+"""How long what promises to be complete waits for an index that is still being filled."""
 
 RESULTS_LOOKED_AT = 100_000
 """So many valkey-search looks at without a vector, ``search.max-nonvector-search-results-fetched``,

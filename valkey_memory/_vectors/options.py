@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from .._arguments import TTL
+from .documents import OnCorrupt
 from .engine import Search
 from .schema import Algorithm, Storage
 from .vector import Metric
@@ -23,3 +24,4 @@ class IndexOptions(TypedDict, total=False):
     ttl: TTL | None
     refresh_ttl_on_read: bool
     exact_limit: int
+    on_corrupt: OnCorrupt

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, TypeAlias, TypeVar
 
-from .._arguments import TTL, check_count, ttl_to_milliseconds
+from .._arguments import TTL, check_count, shown, ttl_to_milliseconds
 from .._errors import (
     ConfigurationError,
     DocumentError,
     FilterError,
+    IndexMismatchError,
     IndexNotFoundError,
     InvalidArgumentError,
 )
 from .._filters.dicts import to_filter
+from .._filters.evaluation import matches
 from .._filters.expressions import Filter
 from .._keys import document_key
 from .._plans import Plan
 from . import storage
-from .documents import Document, Hit
+from .documents import Document, Hit, OnCorrupt
 from .engine import Engine, Mode, Search, choose_plan, drop_plan
-from .records import prepare
+from .records import prepare, view
 from .schema import IndexInfo, IndexSchema
 from .storage import Progress
 from .vector import from_bytes, length_of, max_marginal_relevance, numpy, pack_vector
@@ -47,10 +48,17 @@ class IndexPlans:
         ttl: TTL | None,
         refresh_ttl_on_read: bool,
         exact_limit: int,
+        on_corrupt: OnCorrupt,
     ) -> None:
         if search not in ("auto", "server", "exact"):
-            raise ConfigurationError(f'search {search!r} is unknown: "auto", "server" or "exact"')
-        check_count(exact_limit, "exact_limit")
+            raise ConfigurationError(
+                f'search {shown(search)} is unknown: "auto", "server" or "exact"'
+            )
+        check_given(exact_limit, "exact_limit")
+        if on_corrupt not in ("raise", "skip"):
+            raise ConfigurationError(
+                f'on_corrupt {shown(on_corrupt)} is unknown: "raise" or "skip"'
+            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         numpy()
@@ -58,6 +66,8 @@ class IndexPlans:
         self.engine: Engine | None = None
         self._search: Search = search
         self._exact_limit = exact_limit
+        self._on_corrupt = on_corrupt
+        self._given = schema
         self._ttl_ms = ttl_to_milliseconds(ttl)
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
 
@@ -71,7 +81,9 @@ class IndexPlans:
         engine = self.engine
         if engine is None or engine.schema.dimension is None:
             search = self.mode or self._search
-            engine = yield from choose_plan(self.schema, search, self._exact_limit, length)
+            engine = yield from choose_plan(
+                self.schema, search, self._exact_limit, self._on_corrupt, length
+            )
             self.engine = engine
             self.schema = self.schema.of_dimension(engine.schema.dimension)
         return engine
@@ -87,13 +99,19 @@ class IndexPlans:
                 "anew, over the documents that are there; wait_until_ready() waits until all of "
                 "them can be found."
             ) from error
+        except IndexMismatchError:
+            # Somebody made it anew in another shape. What was learned of it holds no more.
+            self.engine, self.schema = None, self._given
+            raise
 
     def _condition(self, value: AnyFilter | None) -> Filter | None:
         return to_filter(value, self.schema.fields)
 
     def create_plan(self) -> Plan[Mode]:
         """Make the index, or attach to it."""
-        return (yield from self._engine_plan()).mode
+        engine = yield from self._engine_plan()
+        yield from self._asked_plan(engine.create_plan())
+        return engine.mode
 
     def info_plan(self) -> Plan[IndexInfo | None]:
         engine = yield from self._engine_plan()
@@ -111,35 +129,42 @@ class IndexPlans:
         self, documents: Iterable[Document], ttl: TTL | None, progress: Progress | None
     ) -> Plan[None]:
         ttl_ms = ttl_to_milliseconds(ttl) or self._ttl_ms
-        given = list(documents)
+        given = _listed(documents, "documents")
         length = self._common_length(given) if self.schema.dimension is None else None
         engine = yield from self._engine_plan(length)
         prepared = [prepare(document, engine.schema, ttl_ms) for document in given]
         check_distinct([document.id for document in prepared])
-        yield from storage.write_plan(prepared, engine.schema, progress)
+        keeps_shape = engine.mode == "exact"
+        writing = storage.write_plan(prepared, engine.schema, progress, keeps_shape=keeps_shape)
+        yield from self._asked_plan(writing)
 
     def _common_length(self, documents: Sequence[Document]) -> int | None:
         """Numbers in the vector of each document; None when there is no document."""
         length: int | None = None
         for document in documents:
-            where = f"document {document.id!r}: its embedding"
+            if not isinstance(document, Document):
+                raise DocumentError(f"a document must be a Document, not {shown(document)}")
+            where = f"document {shown(document.id)}: its embedding"
             length = length_of(pack_vector(document.embedding, length, where))
         return length
 
     def _checked_ids(self, ids: Iterable[str]) -> list[str]:
         if isinstance(ids, str):
-            raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
-        if not isinstance(ids, Iterable):
-            raise InvalidArgumentError(f"ids must be a list of ids, not {ids!r:.80}")
-        found = list(dict.fromkeys(ids))
+            raise InvalidArgumentError(f"ids must be a list of ids, not the string {shown(ids)}")
+        found = _listed(ids, "ids")
         for one in found:
             document_key(self.schema.name, one)
-        return found
+        return list(dict.fromkeys(found))
 
-    def delete_plan(self, ids: Iterable[str]) -> Plan[int]:
-        found = self._checked_ids(ids)
+    def delete_plan(self, ids: Iterable[str], value: AnyFilter | None) -> Plan[int]:
+        found, condition = self._checked_ids(ids), self._condition(value)
         engine = yield from self._engine_plan()
-        return (yield from storage.delete_plan(found, engine.schema))
+        schema = engine.schema
+        if condition is not None:
+            # By their keys, because an index may be behind, and has no field for ids.
+            given = yield from storage.read_plan(found, schema, self._on_corrupt, embeddings=False)
+            found = [one.id for one in given if _satisfies(one, condition, schema)]
+        return (yield from storage.delete_plan(found, schema))
 
     def delete_where_plan(self, value: AnyFilter | None) -> Plan[int]:
         condition = self._condition(value)
@@ -149,7 +174,8 @@ class IndexPlans:
     def get_plan(self, ids: Iterable[str], embeddings: bool) -> Plan[list[Document]]:
         found = self._checked_ids(ids)
         engine = yield from self._engine_plan()
-        return (yield from storage.read_plan(found, engine.schema, embeddings=embeddings))
+        reading = storage.read_plan(found, engine.schema, self._on_corrupt, embeddings=embeddings)
+        return (yield from reading)
 
     def count_plan(self, value: AnyFilter | None) -> Plan[int]:
         condition = self._condition(value)
@@ -168,7 +194,9 @@ class IndexPlans:
         check_given(k, "k")
         check_count(ef_runtime, "ef_runtime")
         if min_score is not None and not _is_number(min_score):
-            raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}")
+            raise InvalidArgumentError(
+                f"min_score must be a number or None, not {shown(min_score)}"
+            )
         known = self.schema.dimension
         query, condition = pack_vector(vector, known, "the query"), self._condition(value)
         engine = yield from self._engine_plan(length_of(query))
@@ -194,7 +222,7 @@ class IndexPlans:
         embeddings: bool,
     ) -> Plan[list[Hit]]:
         check_diverse(k, fetch_k, lambda_mult)
-        found = yield from self.search_plan(vector, max(k, fetch_k), value, None, True, None)
+        found = yield from self.search_plan(vector, fetch_k, value, None, True, None)
         np = numpy()
         query = from_bytes(pack_vector(vector, self.schema.dimension, "the query"))
         vectors = [np.asarray(hit.document.embedding, dtype=np.float32) for hit in found]
@@ -215,9 +243,12 @@ class IndexPlans:
     ) -> Plan[list[Document]]:
         check_given(offset, "offset", minimum=0)
         check_given(limit, "limit")
+        check_given(offset + limit, "offset + limit")
         condition = self._condition(value)
-        if order_by is not None and self.schema.fields.get(order_by) != "numeric":
-            raise FilterError(f"order_by {order_by!r} must be a field declared as numeric")
+        if order_by is not None and (
+            not isinstance(order_by, str) or self.schema.fields.get(order_by) != "numeric"
+        ):
+            raise FilterError(f"order_by {shown(order_by)} must be a field declared as numeric")
         engine = yield from self._engine_plan()
         return (
             yield from self._asked_plan(
@@ -238,7 +269,7 @@ def check_distinct(ids: Sequence[str]) -> None:
     seen: set[str] = set()
     for one in ids:
         if one in seen:
-            raise DocumentError(f"document id {one!r} occurs twice in one call")
+            raise DocumentError(f"document id {shown(one)} occurs twice in one call")
         seen.add(one)
 
 
@@ -254,11 +285,26 @@ def check_diverse(k: int, fetch_k: int, lambda_mult: float) -> None:
     check_given(k, "k")
     check_given(fetch_k, "fetch_k")
     if not _is_number(lambda_mult) or not 0 <= lambda_mult <= 1:
-        raise InvalidArgumentError(f"lambda_mult must be from 0 to 1, not {lambda_mult!r}")
+        raise InvalidArgumentError(f"lambda_mult must be from 0 to 1, not {shown(lambda_mult)}")
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # no NaN
+
+
+def _listed(values: Iterable[T], name: str) -> list[T]:
+    if not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} must be a list, not {shown(values)}")
+    return list(values)
+
+
+def _satisfies(document: Document, condition: Filter, schema: IndexSchema) -> bool:
+    """Whether a document that was read satisfies ``condition``. One that was written before its
+    fields were declared, with values of another type, does not: the server does not find it."""
+    try:
+        return matches(view(document.metadata, document.content, schema), condition)
+    except FilterError:
+        return False
 
 
 def _without_embedding(document: Document) -> Document:

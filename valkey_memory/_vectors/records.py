@@ -16,20 +16,28 @@ valkey-search indexes: see the measurements in docs/vectors.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import orjson
 
+from .._arguments import shown
 from .._errors import DocumentError, FilterError
 from .._filters.evaluation import Indexed, indexed
 from .._filters.query import index_tags, index_words
 from .._keys import document_id, document_key
 from .._plans import Command
 from . import limits
-from .documents import Document
+from .documents import Document, OnCorrupt
+from .metadata import decoded, encoded, loaded
 from .schema import CONTENT, IndexSchema, identifier
 from .vector import from_bytes, from_text, pack_vector, to_text
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("valkey_memory")
 
 
 class Prepared(NamedTuple):
@@ -52,54 +60,27 @@ def view(metadata: Mapping[str, Any], content: str, schema: IndexSchema) -> Inde
     return indexed(values, schema.fields)
 
 
-def check_json(value: Any, where: str, depth: int = 0) -> None:
-    """Raise DocumentError unless JSON gives ``value`` back as it is."""
-    if value is None or type(value) in (str, bool):
-        return
-    if depth > limits.METADATA_DEPTH:
-        raise DocumentError(
-            f"{where:.200}... is nested more than {limits.METADATA_DEPTH} levels deep"
-        )
-    if type(value) is int:
-        if not -(2**63) <= value < 2**64:
-            raise DocumentError(f"{where} is {value}, beyond 64 bits: store it as a string")
-    elif type(value) is float:
-        if value - value != 0:  # NaN and the infinities
-            raise DocumentError(f"{where} is {value!r}, which JSON cannot hold")
-    elif type(value) is list:
-        for index, item in enumerate(value):
-            check_json(item, f"{where}[{index}]", depth + 1)
-    elif type(value) is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise DocumentError(f"{where} has the key {key!r}, which is no string")
-            check_json(item, f"{where}[{key!r}]", depth + 1)
-    else:
-        raise DocumentError(
-            f"{where} is {type(value).__name__}, which JSON cannot hold: "
-            "use strings, numbers, booleans, None, lists and dicts"
-        )
-
-
 def prepare(document: Document, schema: IndexSchema, ttl_ms: int | None) -> Prepared:
     """The commands that store ``document``, to run as one transaction.
 
     Raises:
         DocumentError: Its id, content, metadata or vector cannot be stored, or it is too large.
     """
+    if not isinstance(document, Document):
+        raise DocumentError(f"a document must be a Document, not {shown(document)}")
     key = document_key(schema.name, document.id)
-    where = f"document {document.id!r}"
+    where = f"document {document.id!r:.200}"
     if not isinstance(document.content, str):
-        raise DocumentError(f"{where}: content must be a string, not {document.content!r:.80}")
+        raise DocumentError(f"{where}: content must be a string, not {shown(document.content)}")
     if not isinstance(document.metadata, Mapping):
-        raise DocumentError(f"{where}: metadata must be a dict, not {document.metadata!r:.80}")
-    metadata = dict(document.metadata)
-    check_json(metadata, f"{where}: metadata")
+        raise DocumentError(f"{where}: metadata must be a dict, not {shown(document.metadata)}")
+    given = dict(document.metadata)
+    stored = encoded(given, f"{where}: metadata")
     vector = pack_vector(document.embedding, schema.dimension, f"{where}: its embedding")
     try:
-        seen = view(metadata, document.content, schema)
+        seen = view(given, document.content, schema)
         encode = _json_commands if schema.storage == "json" else _hash_commands
-        commands = encode(key, document.content, metadata, seen, vector, schema)
+        commands = encode(key, document.content, stored, seen, vector, schema)
     except (FilterError, orjson.JSONEncodeError, UnicodeEncodeError) as error:
         raise DocumentError(f"{where}: {error}") from error
     if ttl_ms is not None:
@@ -183,16 +164,30 @@ def returned(schema: IndexSchema, *, embeddings: bool) -> list[str]:
 
 
 def from_search(
-    found: Mapping[bytes, Mapping[bytes, bytes]], schema: IndexSchema
-) -> list[Document]:
-    """The documents of a search reply, which has their fields by key.
+    found: Mapping[bytes, Mapping[bytes, bytes]], schema: IndexSchema, on_corrupt: OnCorrupt
+) -> list[Document | None]:
+    """The documents of a search reply, which has their fields by key; None for one that is skipped.
 
     Raises:
         DocumentError: As ``from_fields``.
     """
     return [
-        from_fields(document_id(schema.name, key), fields, schema) for key, fields in found.items()
+        readable(on_corrupt, from_fields, document_id(schema.name, key), fields, schema)
+        for key, fields in found.items()
     ]
+
+
+def readable(
+    on_corrupt: OnCorrupt, read: Callable[P, T], *args: P.args, **kw: P.kwargs
+) -> T | None:
+    """What ``read`` gives; None, and a line in the log, where it shall be skipped."""
+    try:
+        return read(*args, **kw)
+    except DocumentError as error:
+        if on_corrupt == "raise":
+            raise
+        _log.warning("skipped: %s", error)
+        return None
 
 
 def from_fields(document_id: str, fields: Mapping[bytes, bytes], schema: IndexSchema) -> Document:
@@ -206,19 +201,36 @@ def from_fields(document_id: str, fields: Mapping[bytes, bytes], schema: IndexSc
         if raw := fields.get(b"_embedding"):
             vector = from_bytes(raw) if schema.storage == "hash" else from_text(raw)
             embedding = vector.tolist()
-        content = fields.get(b"_content", b"").decode()
-        metadata = orjson.loads(fields.get(b"_metadata", b"{}"))
     except (ValueError, TypeError) as error:
         raise unreadable(document_id, schema, str(error)) from error
-    return _read(document_id, content, metadata, embedding, schema)
+    content, metadata = parts_of_hash(
+        document_id, fields.get(b"_content"), fields.get(b"_metadata"), schema
+    )
+    return Document(document_id, content, metadata, embedding)
 
 
-def _read(
-    document_id: str, content: Any, metadata: Any, embedding: Sequence[float], schema: IndexSchema
-) -> Document:
+def parts_of_hash(
+    document_id: str, content: bytes | None, metadata: bytes | None, schema: IndexSchema
+) -> tuple[str, dict[str, Any]]:
+    """Content and metadata from their bytes.
+
+    Raises:
+        DocumentError: As ``from_fields``.
+    """
+    try:
+        return _checked(document_id, (content or b"").decode(), loaded(metadata or b"{}"), schema)
+    except ValueError as error:
+        if isinstance(error, DocumentError):
+            raise
+        raise unreadable(document_id, schema, str(error)) from error
+
+
+def _checked(
+    document_id: str, content: Any, metadata: Any, schema: IndexSchema
+) -> tuple[str, dict[str, Any]]:
     if not isinstance(metadata, dict) or not isinstance(content, str):
         raise unreadable(document_id, schema, "its content is no string or its metadata no dict")
-    return Document(document_id, content, metadata, embedding)
+    return content, metadata
 
 
 def unreadable(document_id: str, schema: IndexSchema, reason: str) -> DocumentError:
@@ -247,11 +259,12 @@ def from_read(
         return from_fields(document_id, fields, schema) if b"_metadata" in fields else None
     if reply is None:
         return None
-    found = orjson.loads(reply)
-    vector = found.get("$.embedding") or [""]
     try:
+        found = orjson.loads(reply)
+        vector = found.get("$.embedding") or [""]
         embedding = from_text(vector[0]).tolist() if embeddings and vector[0] else ()
-    except (ValueError, TypeError) as error:
+        content = (found["$.content"] or [""])[0]
+        metadata = decoded((found["$.metadata"] or [{}])[0])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise unreadable(document_id, schema, str(error)) from error
-    content, metadata = (found["$.content"] or [""])[0], (found["$.metadata"] or [{}])[0]
-    return _read(document_id, content, metadata, embedding, schema)
+    return Document(document_id, *_checked(document_id, content, metadata, schema), embedding)

@@ -20,7 +20,7 @@ from .._keys import document_id, probe_key
 from .._plans import AskCluster, Pause, Plan, Request, atomic
 from . import limits
 from .changelog import forget_plan
-from .documents import Document, Hit
+from .documents import Document, Hit, OnCorrupt
 from .records import from_search, returned
 from .schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
 from .storage import delete_plan
@@ -34,8 +34,13 @@ class ServerEngine:
 
     mode: Literal["server"] = "server"
 
-    def __init__(self, schema: IndexSchema) -> None:
+    def __init__(self, schema: IndexSchema, on_corrupt: OnCorrupt = "raise") -> None:
         self.schema = schema
+        self._on_corrupt = on_corrupt
+
+    def create_plan(self) -> Plan[None]:
+        """Nothing: ``open_plan`` made it."""
+        yield from ()
 
     def info_plan(self) -> Plan[IndexInfo]:
         """FT.INFO."""
@@ -79,7 +84,10 @@ class ServerEngine:
         found = _hits(replies[0])
         return [
             Hit(document, similarity(float(fields[b"_score"]), schema.metric))
-            for document, fields in zip(from_search(found, schema), found.values(), strict=True)
+            for document, fields in zip(
+                from_search(found, schema, self._on_corrupt), found.values(), strict=True
+            )
+            if document is not None
         ]
 
     def page_plan(
@@ -110,7 +118,8 @@ class ServerEngine:
         at_most = limits.RESULTS_LOOKED_AT
         if replies[0][0] == at_most and (order_by or offset + limit > at_most):
             raise _too_many(schema)
-        return from_search(_hits(replies[0]), schema)
+        found = from_search(_hits(replies[0]), schema, self._on_corrupt)
+        return [document for document in found if document is not None]
 
     def count_plan(self, condition: Filter | None) -> Plan[int]:
         schema = self.schema
@@ -169,13 +178,16 @@ def _info_plan(schema: IndexSchema) -> Plan[IndexInfo]:
     return parse_info(replies[0])
 
 
-def open_plan(schema: IndexSchema, length: int | None = None) -> Plan[ServerEngine | None]:
+def open_plan(
+    schema: IndexSchema, on_corrupt: OnCorrupt, length: int | None = None
+) -> Plan[ServerEngine | None]:
     """Attach to the index that is there if it fits, or create it.
 
     Two creators at once are harmless: the second finds what the first made, and checks it.
 
     Args:
         schema: The index as it shall be; its dimension may be left to the index that is there.
+        on_corrupt: What to do with a document that cannot be read.
         length: The dimension of a new index where ``schema`` has none.
 
     Returns:
@@ -198,7 +210,7 @@ def open_plan(schema: IndexSchema, length: int | None = None) -> Plan[ServerEngi
         found = yield from _info_plan(schema)
     schema = schema.of_dimension(found.dimension or None)
     check_fits(found, schema)
-    return ServerEngine(schema)
+    return ServerEngine(schema, on_corrupt)
 
 
 def drop_plan(schema: IndexSchema, found: IndexInfo | None, delete_documents: bool) -> Plan[bool]:

@@ -6,99 +6,132 @@ Every way to search stores them alike, so these plans are the same for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from .._errors import BulkWriteError, ValkeyMemoryError
-from .._keys import document_key, slot
-from .._plans import AskCluster, Plan, Request, atomic
-from . import limits
-from .changelog import note, noted_plan
-from .documents import Document
-from .records import Prepared, from_read, read_command
+from .._errors import (
+    BulkWriteError,
+    CommandError,
+    IndexMismatchError,
+    PermissionDeniedError,
+    ValkeyMemoryError,
+)
+from .._keys import document_key
+from .._plans import AskCluster, Plan, Reply, Request, atomic
+from . import limits, shape
+from .changelog import begin, end, ended_plan, note, restart
+from .documents import Document, OnCorrupt
+from .records import Prepared, from_read, read_command, readable
 from .schema import IndexSchema
+from .sending import scattered_plan
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called after each batch with how many documents are written, and of how many."""
 
 
-def batches(
-    documents: Sequence[Prepared], schema: IndexSchema, cluster: bool
-) -> Iterator[list[Prepared]]:
-    """Documents that go in one transaction: of one slot in a cluster, and not too many bytes."""
-    ordered = list(documents)
-    if cluster:
-        ordered.sort(key=lambda document: slot(document_key(schema.name, document.id)))
+def batches(documents: Sequence[Prepared], times: int = 1) -> Iterator[list[Prepared]]:
+    """Documents that are sent together: not too many, and not too many bytes.
+
+    Args:
+        documents: All of them.
+        times: So many times as many as usual.
+    """
     batch: list[Prepared] = []
-    size, last_slot = 0, -1
-    for document in ordered:
-        own_slot = slot(document_key(schema.name, document.id)) if cluster else -1
-        if batch and (
-            size + document.size > limits.BATCH_BYTES
-            or len(batch) == limits.BATCH_DOCUMENTS
-            or own_slot != last_slot
-        ):
+    size = 0
+    for document in documents:
+        full = len(batch) == limits.BATCH_DOCUMENTS * times
+        if batch and (full or size + document.size > limits.BATCH_BYTES * times):
             yield batch
             batch, size = [], 0
         batch.append(document)
-        size, last_slot = size + document.size, own_slot
+        size += document.size
     if batch:
         yield batch
 
 
 def write_plan(
-    documents: Sequence[Prepared], schema: IndexSchema, progress: Progress | None
+    documents: Sequence[Prepared],
+    schema: IndexSchema,
+    progress: Progress | None,
+    *,
+    keeps_shape: bool = False,
 ) -> Plan[None]:
-    """Write documents in transactions of at most 200 documents and about 1 MB.
+    """Write documents in batches of at most 200 documents and about 1 MB, or in a cluster of three
+    times that.
+
+    Args:
+        documents: What to write.
+        schema: The index.
+        progress: Called after each batch.
+        keeps_shape: Keep the shape beside them, as exact search does.
 
     Raises:
         BulkWriteError: One failed; says which documents were written.
+        IndexMismatchError: The index was made anew in another shape meanwhile.
     """
     cluster = yield AskCluster(f"write to index {schema.name!r}")
-    ids = [document.id for document in documents]
-    writing = _write_plan(documents, schema, progress, cluster)
-    yield from noted_plan(writing, schema, ids, cluster)
-
-
-def _write_plan(
-    documents: Sequence[Prepared], schema: IndexSchema, progress: Progress | None, cluster: bool
-) -> Plan[None]:
+    guard = (shape.keep(schema),) if keeps_shape else ()
     written: list[str] = []
-    pending = list(batches(documents, schema, cluster))
+    pending = list(batches(documents, limits.CLUSTER_BATCH if cluster else 1))
     for number, batch in enumerate(pending):
         ids = [document.id for document in batch]
         operation = f"write {_amount(batch)} to index {schema.name!r}"
+        commands = tuple(command for document in batch for command in document.commands)
         try:
-            yield from _apply_plan(operation, batch, schema, cluster)
-        except ValkeyMemoryError as error:
+            if cluster:
+                failed = yield from _scatter_plan(operation, batch, schema, guard)
+            else:
+                failed = []
+                request = Request(operation, (*commands, *note(schema, ids), *guard), atomic=True)
+                replies = yield request
+                if guard:
+                    shape.check(replies[-1], schema)
+            error = failed[0][1] if failed else None
+        except IndexMismatchError:
+            raise
+        except ValkeyMemoryError as raised:
+            failed, error = [(one, raised) for one in ids], raised
+        unknown = [one for one, _ in failed]
+        written += [one for one in ids if one not in set(unknown)] if failed else ids
+        if error is not None:
             remaining = [document.id for later in pending[number + 1 :] for document in later]
             raise BulkWriteError(
-                f"{len(written)} of {len(documents)} documents were written, {len(ids)} may have "
-                f"been, {len(remaining)} were not sent. {error}",
+                f"{len(written)} of {len(documents)} documents were written, {len(unknown)} may "
+                f"have been, {len(remaining)} were not sent. {error}",
                 written,
-                ids,
+                unknown,
                 remaining,
             ) from error
-        written += ids
         if progress is not None:
             progress(len(written), len(documents))
 
 
-def _apply_plan(
-    operation: str, batch: Sequence[Prepared], schema: IndexSchema, cluster: bool
-) -> Plan[None]:
-    """Send what was prepared: in one transaction, or command by command in a cluster.
+def _scatter_plan(
+    operation: str,
+    batch: Sequence[Prepared],
+    schema: IndexSchema,
+    guard: tuple[Any, ...] = (),
+    replies_of: dict[str, list[Reply]] | None = None,
+) -> Plan[list[tuple[str, ValkeyMemoryError]]]:
+    """Send documents' commands over a cluster, noted before and behind.
 
-    There, valkey-search 1.2.1 leaves what came in a transaction out of searches that another shard
-    coordinates, for as long as nothing else is written in one. And a batch that is no transaction
-    hangs a server of 9.0.0 to 9.1.1.
+    Returns:
+        The ids whose commands failed, with the error.
     """
-    commands = [command for document in batch for command in document.commands]
-    if cluster:
-        for command in commands:
-            yield Request(operation, (command,))
-        return
-    changed = note(schema, [document.id for document in batch])
-    yield Request(operation, (*commands, *changed), atomic=True)
+    ids = [document.id for document in batch]
+    notes = begin(schema, ids)
+    begun: list[Any] = []
+    if notes or guard:
+        replies = yield atomic(f"note changes of index {schema.name!r}", *notes, *guard)
+        begun = replies[: len(notes)]
+        if guard:
+            shape.check(replies[-1], schema)
+    found = yield from scattered_plan(operation, batch, schema.name)
+    failed = [(one, error) for one, error in found.items() if isinstance(error, ValkeyMemoryError)]
+    if replies_of is not None:
+        replies_of.update({one: replies for one, replies in found.items() if type(replies) is list})
+    if not failed:  # else it may still come in
+        yield from ended_plan(schema, end(schema, ids, begun) if begun else ())
+    return failed
 
 
 def _amount(documents: Sequence[object]) -> str:
@@ -108,42 +141,81 @@ def _amount(documents: Sequence[object]) -> str:
 def delete_plan(ids: Sequence[str], schema: IndexSchema) -> Plan[int]:
     """Delete documents by id; how many there were."""
     cluster = yield AskCluster(f"delete from index {schema.name!r}")
-    return (yield from noted_plan(_delete_plan(ids, schema, cluster), schema, ids, cluster))
-
-
-def _delete_plan(ids: Sequence[str], schema: IndexSchema, cluster: bool) -> Plan[int]:
     prepared = [
         Prepared(one, (("UNLINK", document_key(schema.name, one)),), len(one)) for one in ids
     ]
     deleted = 0
-    for batch in batches(prepared, schema, cluster):
-        keys = [document_key(schema.name, document.id) for document in batch]
-        changed = () if cluster else note(schema, [document.id for document in batch])
-        replies = yield atomic(
-            f"delete {_amount(keys)} of index {schema.name!r}", ("UNLINK", *keys), *changed
-        )
-        deleted += replies[0]
+    for batch in batches(prepared, limits.CLUSTER_BATCH if cluster else 1):
+        operation = f"delete {_amount(batch)} of index {schema.name!r}"
+        delete = _delete_scattered_plan if cluster else _delete_together_plan
+        deleted += yield from delete(operation, batch, schema)
     return deleted
+
+
+def _delete_together_plan(
+    operation: str, batch: Sequence[Prepared], schema: IndexSchema
+) -> Plan[int]:
+    unlink = ("UNLINK", *(document_key(schema.name, document.id) for document in batch))
+    notes = note(schema, [document.id for document in batch])
+    try:
+        replies = yield atomic(operation, unlink, *notes)
+    except PermissionDeniedError:
+        raise
+    except CommandError:
+        if not notes:
+            raise
+        # A full server takes no note; then every copy shall load anew. Deleting frees memory.
+        replies = yield atomic(operation, unlink, restart(schema))
+    deleted: int = replies[0]
+    return deleted
+
+
+def _delete_scattered_plan(
+    operation: str, batch: Sequence[Prepared], schema: IndexSchema
+) -> Plan[int]:
+    found: dict[str, list[Reply]] = {}
+    try:
+        failed = yield from _scatter_plan(operation, batch, schema, replies_of=found)
+    except PermissionDeniedError:
+        raise
+    except CommandError:
+        if not note(schema, [""]):
+            raise
+        yield atomic(operation, restart(schema))
+        replies = yield from scattered_plan(operation, batch, schema.name)
+        found = {one: reply for one, reply in replies.items() if type(reply) is list}
+        failed = [
+            (one, error) for one, error in replies.items() if isinstance(error, ValkeyMemoryError)
+        ]
+        # Who loaded in between has a part of it.
+        yield atomic(operation, restart(schema))
+    if failed:
+        raise failed[0][1]
+    return sum(replies[0] for replies in found.values())
 
 
 def touch_plan(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[None]:
     """Restart the TTL of documents."""
-    cluster = yield AskCluster(f"refresh documents of index {schema.name!r}")
-    yield from noted_plan(_touch_plan(ids, schema, ttl_ms, cluster), schema, ids, cluster)
-
-
-def _touch_plan(ids: Sequence[str], schema: IndexSchema, ttl_ms: int, cluster: bool) -> Plan[None]:
-    expiry = str(ttl_ms)
+    operation = f"refresh documents of index {schema.name!r}"
+    cluster = yield AskCluster(operation)
     prepared = [
-        Prepared(one, (("PEXPIRE", document_key(schema.name, one), expiry),), len(one))
+        Prepared(one, (("PEXPIRE", document_key(schema.name, one), str(ttl_ms)),), len(one))
         for one in ids
     ]
-    for batch in batches(prepared, schema, cluster):
-        operation = f"refresh documents of index {schema.name!r}"
-        yield from _apply_plan(operation, batch, schema, cluster)
+    for batch in batches(prepared, limits.CLUSTER_BATCH if cluster else 1):
+        if cluster:
+            failed = yield from _scatter_plan(operation, batch, schema)
+            if failed:
+                raise failed[0][1]
+            continue
+        commands = [command for document in batch for command in document.commands]
+        changed = note(schema, [document.id for document in batch])
+        yield Request(operation, (*commands, *changed), atomic=True)
 
 
-def read_plan(ids: Sequence[str], schema: IndexSchema, *, embeddings: bool) -> Plan[list[Document]]:
+def read_plan(
+    ids: Sequence[str], schema: IndexSchema, on_corrupt: OnCorrupt, *, embeddings: bool
+) -> Plan[list[Document]]:
     """The documents of ``ids`` that there are, in the order of ``ids``."""
     found: list[Document] = []
     for start in range(0, len(ids), limits.READ_DOCUMENTS):
@@ -156,7 +228,7 @@ def read_plan(ids: Sequence[str], schema: IndexSchema, *, embeddings: bool) -> P
             ),
         )
         for one, reply in zip(some, replies, strict=True):
-            document = from_read(one, reply, schema, embeddings=embeddings)
+            document = readable(on_corrupt, from_read, one, reply, schema, embeddings=embeddings)
             if document is not None:
                 found.append(document)
     return found

@@ -136,9 +136,19 @@ def distances(matrix: Matrix, query: Vector, metric: Metric, norms: Vector) -> V
     if metric == "ip":
         result = 1 - products
     else:
-        lengths = norms * np.float32(np.linalg.norm(query.astype(np.float64)))
+        norm = norms * np.float32(np.linalg.norm(query.astype(np.float64)))
         # As on the server: a zero vector is at distance 1 from everything.
-        result = 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        result = 1 - np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
+    return result
+
+
+def lengths(matrix: Matrix) -> Vector:
+    """The Euclidean length of each row."""
+    np = numpy()
+    result: Vector = np.empty(len(matrix), dtype=np.float32)
+    for start in range(0, len(matrix), _BLOCK):
+        block = matrix[start : start + _BLOCK].astype(np.float64)
+        result[start : start + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", block, block))
     return result
 
 
@@ -154,8 +164,8 @@ def max_marginal_relevance(
         return []
     np = numpy()
     matrix = np.stack([*candidates, query]).astype(np.float64)
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    matrix = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    matrix = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
     rows, nearness = matrix[:-1], matrix[:-1] @ matrix[-1]
     chosen: list[int] = []
     redundancy = np.zeros(len(rows))

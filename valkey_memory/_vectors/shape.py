@@ -1,0 +1,59 @@
+"""The shape of an index of exact search, kept beside its documents as a server keeps an index's.
+
+``{name}:shape`` is JSON text: ``{"dimension": 384, "metric": "cosine"}``. The first write sets it.
+Without it a process that expects another dimension would find nothing, and store documents that no
+other process finds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from .._errors import IndexMismatchError
+from .._keys import shape_key
+from .._plans import Command
+from .schema import IndexSchema
+
+
+def keep(schema: IndexSchema) -> Command:
+    """The command that sets the shape unless there is one; ``check`` reads its reply."""
+    shape = {"dimension": schema.dimension, "metric": schema.metric}
+    return ("SET", shape_key(schema.name), orjson.dumps(shape), "NX", "GET")
+
+
+def look(schema: IndexSchema) -> Command:
+    """The command that reads the shape; ``check`` reads its reply."""
+    return ("GET", shape_key(schema.name))
+
+
+def check(reply: bytes | None, schema: IndexSchema) -> int | None:
+    """The dimension that is kept; None when no shape is.
+
+    Raises:
+        IndexMismatchError: What is kept cannot serve ``schema``.
+    """
+    if reply is None:
+        return None
+    try:
+        found: dict[str, Any] = orjson.loads(reply)
+        dimension, metric = int(found["dimension"]), found["metric"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise mismatch(schema, f"{shape_key(schema.name)!r} holds no shape ({error})") from error
+    problems = []
+    if schema.dimension not in (None, dimension):
+        problems.append(f"its dimension is {dimension}, not {schema.dimension}")
+    if metric != schema.metric:
+        problems.append(f"its metric is {metric}, not {schema.metric}")
+    if problems:
+        raise mismatch(schema, "; ".join(problems))
+    return dimension
+
+
+def mismatch(schema: IndexSchema, reason: str) -> IndexMismatchError:
+    """The error for documents of another shape than ``schema``'s."""
+    return IndexMismatchError(
+        f"index {schema.name!r} exists, but {reason}. Use another index_name, declare what is "
+        "there, or drop the index with its documents to make it anew"
+    )
