@@ -11,6 +11,7 @@ import copy
 import functools
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -112,6 +113,18 @@ class ClientFactory:
         if self._configuration is not None:
             return (self._configuration.request_timeout or 250) / 1000
         return self._settings.request_timeout
+
+    @property
+    def connection_timeout(self) -> float:
+        """Seconds to connect."""
+        if self._configuration is not None:
+            advanced = self._configuration.advanced_config
+            return ((advanced and advanced.connection_timeout) or 2000) / 1000
+        return self._settings.connection_timeout
+
+    def write_token(self) -> bytes:
+        """What tells a write from others; nothing where writes are not sent again."""
+        return os.urandom(8) if self._settings.retry_writes else b""
 
     @property
     def reads_replicas(self) -> bool:
