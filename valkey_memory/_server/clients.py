@@ -22,6 +22,7 @@ from .._plans import Reply
 from .embedded import Lease
 from .failures import translate
 from .settings import Settings
+from .threads import in_thread
 
 if TYPE_CHECKING:
     import glide
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     AnyConfiguration: TypeAlias = GlideClientConfiguration | GlideClusterClientConfiguration
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
+
+_START_SECONDS = 120.0
+"""So long an embedded server may take to load its data."""
 
 WHEELS = ("valkey-glide", "valkey-glide-sync")
 
@@ -147,6 +151,7 @@ class ClientFactory:
     def create_sync(self, operation: str) -> SyncClient:
         """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
         glide_sync = load("glide_sync")
+        self.prepare()
         try:
             client: SyncClient
             if self._cluster is not True:
@@ -185,6 +190,7 @@ class ClientFactory:
         GLIDE's ``create`` blocks the loop while it connects; a lazy client does not.
         """
         glide = load("glide")
+        await self.aprepare()
         try:
             client: AsyncClient
             if self._cluster is not True:
@@ -216,6 +222,20 @@ class ClientFactory:
             raise
         return client
 
+    def prepare(self) -> None:
+        """Have the embedded server run, if it is one: start it, or start it again."""
+        if not self._settings.embedded:
+            return
+        if self._lease is None:
+            self._lease = Lease.acquire(self._settings.directory)
+        else:
+            self._lease.revive()
+
+    async def aprepare(self) -> None:
+        """``prepare``, beside the event loop."""
+        if self._settings.embedded:
+            await in_thread(self.prepare, _START_SECONDS, "start of the embedded server")
+
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
         return translate(error, operation=operation, address=self.address)
 
@@ -234,8 +254,7 @@ class ClientFactory:
         settings = self._settings
         host, port = settings.host, settings.port
         if settings.embedded:
-            if self._lease is None:
-                self._lease = Lease.acquire(settings.directory)
+            self._lease = self._lease or Lease.acquire(settings.directory)
             host, port = self._lease.host, self._lease.port
         credentials = None
         if self._iam is not None or settings.password is not None:

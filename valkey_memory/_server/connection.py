@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
@@ -22,6 +21,7 @@ from .loops import AsyncClients, check_loop
 from .recovery import Renew, may_recover, recovered_plan
 from .settings import READ_FROM, Settings, mask, parse, resolve_url
 from .sync_client import SyncClientHolder
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from glide import BackoffStrategy, IamAuthConfig, ReadFrom, TlsAdvancedConfiguration
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .clients import AnyConfiguration, AsyncClient, SyncClient
 
 T = TypeVar("T")
+
+_CLOSE_SECONDS = 60.0
 
 
 class ValkeyConnection:
@@ -246,7 +248,7 @@ class ValkeyConnection:
         self._async_clients.close()
         if self._primaries is not None:
             self._primaries._async_clients.close()
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close, _CLOSE_SECONDS, "close")
 
     # Serving steps. What fails is recovered
 

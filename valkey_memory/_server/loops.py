@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._errors import ConnectionFailedError, EventLoopError
 from .._plans import arun
 from .recovery import Findings, Renew, aserve, examination_plan
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, ClientFactory
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _START_SECONDS = 30.0
-_LOOK_SECONDS = 0.005
 _IDLE_LOOPS = 4
 """So many loops that do not run keep their clients."""
 _GRACE_SECONDS = 10.0
@@ -54,41 +54,25 @@ class _Reader:
         """Start the loop and attach the reader to it, in a thread: GLIDE's import takes 0.3 s.
 
         Raises:
-            ConnectionFailedError: It did not start in time.
+            OperationTimeoutError: It did not start in time.
         """
         if self._pid == os.getpid():
             return
         if _threads_are_patched():
             return  # a thread of gevent's would not run beside this loop: GLIDE reads in this one
-        failures: list[BaseException] = []
-        thread = threading.Thread(
-            target=self._start, args=(failures,), name="valkey-memory-start", daemon=True
-        )
-        thread.start()
-        # Looked at rather than waited for: neither the application's executor, which may be full,
-        # nor the loop's way to be woken by a thread, which a forked child shares with its parent.
-        last = time.monotonic() + _START_SECONDS
-        while thread.is_alive():
-            if time.monotonic() > last:
-                raise ConnectionFailedError(f"GLIDE did not start within {_START_SECONDS:g} s")
-            await asyncio.sleep(_LOOK_SECONDS)
-        for failure in failures:
-            raise failure
+        await in_thread(self._start, _START_SECONDS, "start of GLIDE")
 
-    def _start(self, failures: list[BaseException]) -> None:
-        try:
-            with self._lock:
-                if self._pid == os.getpid():
-                    return
-                loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=loop.run_forever, name="valkey-memory-glide-reader", daemon=True
-                ).start()
-                attached = asyncio.run_coroutine_threadsafe(self._attach(), loop)
-                self._client = attached.result(_START_SECONDS)
-                self._pid = os.getpid()
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
-            failures.append(error)
+    def _start(self) -> None:
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            loop = asyncio.new_event_loop()
+            threading.Thread(
+                target=loop.run_forever, name="valkey-memory-glide-reader", daemon=True
+            ).start()
+            attached = asyncio.run_coroutine_threadsafe(self._attach(), loop)
+            self._client = attached.result(_START_SECONDS)
+            self._pid = os.getpid()
 
     @staticmethod
     async def _attach() -> AsyncClient:
