@@ -24,6 +24,7 @@ from typing import Any
 from valkey_memory import ValkeyConnection, ValkeyMemoryError, _errors
 from valkey_memory._plans import (
     AskCluster,
+    AskFacts,
     Command,
     Lanes,
     Reply,
@@ -32,6 +33,7 @@ from valkey_memory._plans import (
     ScanPage,
     Step,
     Work,
+    WriteToken,
 )
 from valkey_memory._server.clients import ClientFactory
 from valkey_memory._server.settings import Settings
@@ -106,7 +108,8 @@ def _in_order(command: Command) -> Command:
 
 def describe(step: Step) -> dict[str, Any]:
     """A step as JSON, without its reply."""
-    assert not isinstance(step, (Work, Lanes))  # nothing is said to the server; a cluster only
+    # Nothing is said to the server; lanes are for a cluster only.
+    assert not isinstance(step, Work | WriteToken | AskFacts | Lanes)
     described: dict[str, Any] = {"step": type(step).__name__, "operation": step.operation}
     if isinstance(step, Request):
         # GLIDE sends a string and its UTF-8 bytes alike.

@@ -7,10 +7,11 @@ value.
 
 What the operators mean, everywhere:
 
-- A tag value is a string, a boolean or an integer, or a list of these (dates, UUIDs and Decimals
-  are their text); ``Tag("t") == x`` is true
-  when the document's value is x, or a list that contains x. Values are compared with their type.
-- A number is an int (within 2**53), a float or a Decimal; a date is its Unix seconds. A list of numbers is no number.
+- A tag value is a string, a boolean or an integer, or a list of these; dates, UUIDs and Decimals are
+  their text. ``Tag("t") == x`` is true when the document's value is x, or a list that contains x.
+  Values are compared with their type.
+- A number is an int (within 2**53), a float or a Decimal; a date is its Unix seconds. A list of
+  numbers is no number.
 - A document without the field satisfies no comparison, and so satisfies every negated one:
   ``Tag("t") != "x"`` is ``~(Tag("t") == "x")``.
 - A field is missing, too, when its value is None, an empty list or (for text) has no words.

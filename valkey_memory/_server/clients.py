@@ -11,6 +11,7 @@ import copy
 import functools
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -21,6 +22,7 @@ from .._plans import Reply
 from .embedded import Lease
 from .failures import translate
 from .settings import Settings
+from .threads import in_thread
 
 if TYPE_CHECKING:
     import glide
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     AnyConfiguration: TypeAlias = GlideClientConfiguration | GlideClusterClientConfiguration
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
+
+_START_SECONDS = 120.0
+"""So long an embedded server may take to load its data."""
 
 WHEELS = ("valkey-glide", "valkey-glide-sync")
 
@@ -116,6 +121,18 @@ class ClientFactory:
         return self._settings.request_timeout
 
     @property
+    def connection_timeout(self) -> float:
+        """Seconds to connect."""
+        if self._configuration is not None:
+            advanced = self._configuration.advanced_config
+            return ((advanced and advanced.connection_timeout) or 2000) / 1000
+        return self._settings.connection_timeout
+
+    def write_token(self) -> bytes:
+        """What tells a write from others; nothing where writes are not sent again."""
+        return os.urandom(8) if self._settings.retry_writes else b""
+
+    @property
     def reads_replicas(self) -> bool:
         """Whether reads may go to replicas."""
         if self._configuration is not None:
@@ -136,6 +153,7 @@ class ClientFactory:
     def create_sync(self, operation: str) -> SyncClient:
         """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
         glide_sync = load("glide_sync")
+        self.prepare()
         try:
             client: SyncClient
             if self._cluster is not True:
@@ -174,6 +192,7 @@ class ClientFactory:
         GLIDE's ``create`` blocks the loop while it connects; a lazy client does not.
         """
         glide = load("glide")
+        await self.aprepare()
         try:
             client: AsyncClient
             if self._cluster is not True:
@@ -205,6 +224,20 @@ class ClientFactory:
             raise
         return client
 
+    def prepare(self) -> None:
+        """Have the embedded server run, if it is one: start it, or start it again."""
+        if not self._settings.embedded:
+            return
+        if self._lease is None:
+            self._lease = Lease.acquire(self._settings.directory)
+        else:
+            self._lease.revive()
+
+    async def aprepare(self) -> None:
+        """``prepare``, beside the event loop."""
+        if self._settings.embedded:
+            await in_thread(self.prepare, _START_SECONDS, "start of the embedded server")
+
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
         return translate(error, operation=operation, address=self.address)
 
@@ -223,8 +256,7 @@ class ClientFactory:
         settings = self._settings
         host, port = settings.host, settings.port
         if settings.embedded:
-            if self._lease is None:
-                self._lease = Lease.acquire(settings.directory)
+            self._lease = self._lease or Lease.acquire(settings.directory)
             host, port = self._lease.host, self._lease.port
         credentials = None
         if self._iam is not None or settings.password is not None:

@@ -17,8 +17,8 @@ class Document:
     Attributes:
         id: Any non-empty string, unique in its index.
         content: The text.
-        metadata: JSON values, dates, UUIDs, Decimals, tuples, sets, bytes and NumPy scalars by name.
-            They come back equal and with their own types; NumPy's as Python's numbers.
+        metadata: By name: JSON values, dates, UUIDs, Decimals, tuples, sets, bytes and NumPy
+            scalars. They come back equal and with their own types; NumPy's as Python's numbers.
         embedding: The vector. Searches leave it empty unless asked for it.
     """
 
