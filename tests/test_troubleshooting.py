@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from unittest import mock
 
-import numpy
 import pytest
 from glide import GlideClient as AsyncGlideClient
 from glide import GlideClientConfiguration, NodeAddress
@@ -104,7 +103,7 @@ def empty_session(server: EmbeddedValkey) -> None:
 
 
 def object_in_a_message(server: EmbeddedValkey) -> None:
-    MessageStore(url=server.url).append("a", {**HELLO, "score": numpy.float32(0.5)})
+    MessageStore(url=server.url).append("a", {**HELLO, "file": PurePosixPath("a.pdf")})
 
 
 def no_message(server: EmbeddedValkey) -> None:

@@ -144,7 +144,7 @@ def test_messages_that_cannot_be_stored_leave_nothing_behind(make_store: Any, me
 
 
 def test_the_error_names_the_place() -> None:
-    from valkey_memory._messages.elements import to_json
+    from valkey_memory._messages.values import to_json
 
     with pytest.raises(MessageEncodeError, match=r"message\['a'\]\[1\]\['b'\] is builtins.object"):
         to_json({"a": [0, {"b": object()}]})

@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from .._errors import MessageEncodeError
 from .content import standard_blocks
-from .elements import Element, dumps, loads, to_json
+from .elements import Element
+from .values import dumps, loads, to_json
 
 M = TypeVar("M")
 

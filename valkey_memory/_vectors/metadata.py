@@ -14,13 +14,11 @@ import orjson
 from .._arguments import shown
 from .._errors import DocumentError, MessageEncodeError
 from .._filters.values import unwrapped
-from .._messages.elements import TAG, from_json, to_json
+from .._messages.values import TAG, from_json, refuse, to_json
 from . import limits
 
 _SIMPLE = {str, bool, type(None)}
-_IN_JSON = b'"~"'
-# Levels of JSON that a container takes: a tag is an object with a list in it.
-_LEVELS: dict[type, int] = {list: 1, dict: 1, tuple: 2, set: 2, frozenset: 2}
+_TAG_IN_JSON = b'"~"'
 
 
 def encoded(metadata: Mapping[Any, Any], where: str) -> dict[str, Any]:
@@ -29,57 +27,40 @@ def encoded(metadata: Mapping[Any, Any], where: str) -> dict[str, Any]:
     Raises:
         DocumentError: A key is no string, a value has no form here, or it is nested too deep.
     """
-    if all([type(key) is str and type(value) in _SIMPLE for key, value in metadata.items()]):  # noqa: C419
-        return _tagged(dict(metadata), where) if TAG in metadata else dict(metadata)
     for key in metadata:
         if not isinstance(key, str):
             raise DocumentError(f"{where} has the key {shown(key)}, which is no string")
-    plain = {
-        str.__str__(key): _plain(value, f"{where}[{key!r:.80}]", 1)
-        for key, value in metadata.items()
-    }
-    return _tagged(plain, where)
-
-
-def _tagged(plain: dict[str, Any], where: str) -> dict[str, Any]:
+    given = {str.__str__(key): value for key, value in metadata.items()}
+    if TAG not in given and all([type(value) in _SIMPLE for value in given.values()]):  # noqa: C419
+        return given
     try:
-        found: dict[str, Any] = to_json(plain, where)
+        found: dict[str, Any] = to_json(given, where, objects=_of_numpy)
     except MessageEncodeError as error:
         raise DocumentError(f"{error}") from error
+    if _is_deeper(found, limits.METADATA_DEPTH):
+        raise DocumentError(f"{where} is nested more than {limits.METADATA_DEPTH} levels deep")
     return found
 
 
-def _plain(value: Any, where: str, depth: int) -> Any:
-    """``value`` with NumPy's scalars as Python's; raises when it is nested too deep."""
-    kind = type(value)
-    if kind in _SIMPLE or kind is int or kind is float:
-        return value
-    if depth > limits.METADATA_DEPTH:
-        raise DocumentError(
-            f"{where:.200}... is nested more than {limits.METADATA_DEPTH} levels deep"
-        )
-    below = depth + _LEVELS.get(kind, 2)
-    if isinstance(value, Mapping):
-        named = all([type(key) is str for key in value])  # noqa: C419
-        below = depth + 1 if named and TAG not in value else depth + 3
-        return {
-            key if named else _plain(key, f"{where} key", below): _plain(
-                item, f"{where}[{shown(key)}]", below
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        items = [_plain(item, f"{where}[{n}]", below) for n, item in enumerate(value)]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, (set, frozenset)):
-        whole = frozenset if isinstance(value, frozenset) else set
-        return whole(_plain(item, f"{where} item", below) for item in value)
-    return unwrapped(value)
+def _of_numpy(value: Any, path: str) -> Any:
+    """A scalar of NumPy's that only nearly equals one of Python's: its dates have nanoseconds."""
+    plain = unwrapped(value)
+    return refuse(value, path) if plain is value else plain
 
 
-def dumped(metadata: Mapping[str, Any]) -> bytes:
-    """JSON text of what ``encoded`` gave."""
-    return orjson.dumps(metadata)
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and dicts are within each other on more than so many levels."""
+    inside = [value]
+    for _ in range(levels):
+        inside = [
+            item
+            for container in inside
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) is dict or type(item) is list
+        ]
+        if not inside:
+            return False
+    return True
 
 
 def loaded(raw: bytes) -> Any:
@@ -89,7 +70,7 @@ def loaded(raw: bytes) -> Any:
         ValueError: ``raw`` is no JSON.
     """
     value = orjson.loads(raw)
-    return decoded(value) if _IN_JSON in raw else value
+    return decoded(value) if _TAG_IN_JSON in raw else value
 
 
 def decoded(value: Any) -> Any:

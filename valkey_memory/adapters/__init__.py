@@ -20,7 +20,8 @@ from .._messages.content import (
     standard_block,
     text_block,
 )
-from .._messages.elements import Element, to_json
+from .._messages.elements import Element
+from .._messages.values import to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
