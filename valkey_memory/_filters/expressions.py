@@ -8,7 +8,7 @@ value.
 What the operators mean, everywhere:
 
 - A tag value is a string, a boolean or an integer, or a list of these; dates, UUIDs and Decimals
-  are their text. ``Tag("t") == x`` is true when the document's value is x, or a list that contains x.
+  are their text. ``Tag("t") == x`` is true when the document's value is x, or a list that has x.
   Values are compared with their type.
 - A number is an int (within 2**53), a float or a Decimal; a date is its Unix seconds. A list of
   numbers is no number.

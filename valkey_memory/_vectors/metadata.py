@@ -37,7 +37,7 @@ def encoded(metadata: Mapping[Any, Any], where: str) -> dict[str, Any]:
         found: dict[str, Any] = to_json(given, where, objects=_of_numpy)
     except MessageEncodeError as error:
         raise DocumentError(f"{error}") from error
-    if _is_deeper(found, limits.METADATA_DEPTH):
+    if _is_deeper(found, limits.METADATA_DEPTH + 1):
         raise DocumentError(f"{where} is nested more than {limits.METADATA_DEPTH} levels deep")
     return found
 
