@@ -295,7 +295,7 @@ def test_a_server_that_is_killed_again_and_again(
 @pytest.mark.slow
 def test_a_frozen_primary_in_a_cluster(runner: asyncio.Runner | None) -> None:
     """Its replica is elected; the store goes on with it within two timeouts after that."""
-    with replicated_cluster() as (primary, replica):
+    with replicated_cluster(replicas=3, node_timeout_ms=2000) as (primary, replica):
         pid = int(told(primary, "INFO", "server").partition(b"process_id:")[2].split()[0])
         session = in_slot_zero()
         with ValkeyConnection.from_url(

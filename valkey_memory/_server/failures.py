@@ -74,7 +74,7 @@ _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
     ("", "oom", WriteRefusedError, _FULL),
     ("", "misconf|noreplicas", WriteRefusedError, _REFUSED),
     ("", "wrongtype", KeyTypeError, _KEY_TYPE),
-    ("", r"(\w+: )?unknown command", UnknownCommandError,
+    ("", "unknown command", UnknownCommandError,
      "Load the module that has it, or use a server that does."),
     ("", ".*index.* already exists", IndexExistsError, "It was left as it is."),
     ("", ".*index.* not found", IndexNotFoundError,
@@ -86,7 +86,7 @@ _LAZY = re.compile(r"\w+ connect failed - (\w+: )?")
 # What GLIDE puts before the server's text.
 _LEAD = re.compile(
     r"(received (connection )?error( for address `[^`]*`)?:? ?|an error was signalled by the "
-    r"server: - |`|execabort:.*?previous errors\.?:? ?\(?)*",
+    r"server: (- )?|responseerror: |`|execabort:.*?previous errors\.?:? ?\(?)*",
 )
 # What the server adds where a command failed inside a script.
 _SCRIPT_LINE = re.compile(r"[. ]*script:.*@user_script:\d+")

@@ -186,10 +186,10 @@ class _Open(Work):
     renew: Renew
 
     def serve(self) -> Client:
-        return self.factory.create_sync(self.renew.operation)
+        return self.factory.create_sync(self.renew.operation, self.renew.key)
 
     async def aserve(self) -> Client:
-        return await self.factory.create_async(self.renew.operation)
+        return await self.factory.create_async(self.renew.operation, self.renew.key)
 
 
 @dataclass(frozen=True, slots=True)
