@@ -58,9 +58,9 @@ class Request:
         return sum(map(len, chain.from_iterable(self.commands)))
 
 
-def atomic(operation: str, *commands: Command) -> Request:
+def atomic(operation: str, *commands: Command, repeatable: bool = False) -> Request:
     """All ``commands`` or none, in one round trip; a single command needs no transaction."""
-    return Request(operation, commands, atomic=len(commands) > 1)
+    return Request(operation, commands, atomic=len(commands) > 1, repeatable=repeatable)
 
 
 def answered(reply: Reply) -> Any:

@@ -25,6 +25,7 @@ from valkey_memory import ValkeyConnection, ValkeyMemoryError, _errors
 from valkey_memory._plans import (
     AskCluster,
     AskFacts,
+    AskPrimaries,
     Command,
     Lanes,
     Reply,
@@ -120,6 +121,8 @@ def describe(step: Step) -> dict[str, Any]:
         described |= {"atomic": step.atomic, "errors_as_replies": step.errors_as_replies}
     elif isinstance(step, Scan):
         described |= {"pattern": step.pattern, "type": step.type, "cursor": encode(step.cursor)}
+    elif isinstance(step, AskPrimaries):
+        described["command"] = [encode(part) for part in step.command]
     else:
         assert isinstance(step, AskCluster)
     return described

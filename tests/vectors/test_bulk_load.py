@@ -10,6 +10,7 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import BulkWriteError, ConnectionFailedError, OperationTimeoutError
+from valkey_memory._plans import Request
 from valkey_memory._vectors import limits
 from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
@@ -120,7 +121,7 @@ def test_a_cluster_node_that_does_not_answer(
 
     def fail_in_the_second_batch(step: Any) -> Any:
         reply = execute(step)
-        if getattr(step, "operation", "").startswith("write 2 documents "):
+        if isinstance(step, Request) and step.operation.startswith("write 2 documents "):
             written.append(step)
             if len(written) == 2:
                 raise OperationTimeoutError("no answer")

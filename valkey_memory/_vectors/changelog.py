@@ -49,7 +49,7 @@ def note(schema: IndexSchema, ids: Sequence[str], *extra: str | bytes) -> tuple[
     if schema.storage != "hash":
         return ()
     trim = ("MAXLEN", "~", str(limits.CHANGES_KEPT))
-    step = limits.READ_DOCUMENTS
+    step = limits.NOTED_IDS
     return tuple(
         (
             "XADD", changes_key(schema.name), *trim, "*",
@@ -75,7 +75,7 @@ def ended_plan(schema: IndexSchema, commands: tuple[Command, ...]) -> Plan[None]
     if not commands:
         return
     try:
-        yield atomic(f"note changes of index {schema.name!r}", *commands)
+        yield atomic(f"note changes of index {schema.name!r}", *commands, repeatable=True)
     except ValkeyMemoryError as error:
         _log.warning("other searches see this change later: %s", error)
 
@@ -83,7 +83,7 @@ def ended_plan(schema: IndexSchema, commands: tuple[Command, ...]) -> Plan[None]
 def forget_plan(schema: IndexSchema) -> Plan[None]:
     """Delete the log and the shape. A copy that read them finds that, and loads anew."""
     keys = (changes_key(schema.name), shape_key(schema.name))
-    yield atomic(f"drop index {schema.name!r}", ("UNLINK", *keys))
+    yield atomic(f"drop index {schema.name!r}", ("UNLINK", *keys), repeatable=True)
 
 
 def restart(schema: IndexSchema) -> Command:
@@ -107,6 +107,7 @@ def open_changes_plan(schema: IndexSchema, since_ms: int) -> Plan[dict[str, list
     (entries,) = yield atomic(
         f"refresh the copy of index {schema.name!r}",
         ("XRANGE", changes_key(schema.name), first, "+", "COUNT", str(limits.CHANGES_READ)),
+        repeatable=True,
     )
     changes = _changes(list((entries or {}).items()), BEGINNING, complete=True)
     return {version: ids for version, ids in changes.begun.items() if version not in changes.done}
@@ -122,10 +123,14 @@ def since_plan(schema: IndexSchema, version: str) -> Plan[Changes | None]:
     # was empty there is no such entry, so its first ones have everything read again.
     stream, operation = changes_key(schema.name), f"refresh the copy of index {schema.name!r}"
     if version == BEGINNING:
-        (entries,) = yield atomic(operation, ("XRANGE", stream, "-", "+", "COUNT", "1"))
+        (entries,) = yield atomic(
+            operation, ("XRANGE", stream, "-", "+", "COUNT", "1"), repeatable=True
+        )
         return None if entries else Changes([], version, True, {}, set())
     count = str(limits.CHANGES_READ + 1)
-    (entries,) = yield atomic(operation, ("XRANGE", stream, version, "+", "COUNT", count))
+    (entries,) = yield atomic(
+        operation, ("XRANGE", stream, version, "+", "COUNT", count), repeatable=True
+    )
     # GLIDE gives entries as a dict of id to field pairs.
     found = list((entries or {}).items())
     if not found or found[0][0].decode() != version:

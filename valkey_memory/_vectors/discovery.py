@@ -75,6 +75,7 @@ def commands_plan() -> Plan[SearchCommands]:
         "look for modules",
         (("FT._LIST",), ("JSON.GET", _keys.probe_key("valkey-memory"), "$")),
         errors_as_replies=True,
+        repeatable=True,
     )
     search = not isinstance(listed, UnknownCommandError)
     names: list[str] | None = None if search else []
@@ -141,7 +142,7 @@ def index_plan(name: str, *, memory: bool = False) -> Plan[FoundIndex | None]:
 def server_index_plan(name: str) -> Plan[IndexInfo | None]:
     """valkey-search's index of that name; None when there is none, or no valkey-search."""
     (reply,) = yield Request(
-        f"look at index {name!r}", (("FT.INFO", name),), errors_as_replies=True
+        f"look at index {name!r}", (("FT.INFO", name),), errors_as_replies=True, repeatable=True
     )
     if isinstance(reply, (UnknownCommandError, IndexNotFoundError)):
         return None
@@ -159,7 +160,7 @@ def exact_index_plan(name: str) -> Plan[FoundIndex | None]:
     for key in sample:
         commands += [("HSTRLEN", key, EMBEDDING), ("HKEYS", key), ("MEMORY", "USAGE", key)]
     replies = yield Request(
-        f"look at documents of {name!r}", tuple(commands), errors_as_replies=True
+        f"look at documents of {name!r}", tuple(commands), errors_as_replies=True, repeatable=True
     )
     lengths = {length for reply in replies[0::3] if (length := answered(reply))}
     if not lengths:
@@ -211,14 +212,16 @@ def _bytes_per_document_plan(name: str) -> Plan[int | None]:
     """The mean of a sample of valkey-search's documents; None where it cannot be told."""
     operation = f"look at documents of {name!r}"
     query = ("FT.SEARCH", name, compile_filter(None), "NOCONTENT", "LIMIT", "0", str(_SAMPLE))
-    (reply,) = yield Request(operation, ((*query, "DIALECT", "2"),), errors_as_replies=True)
+    (reply,) = yield Request(
+        operation, ((*query, "DIALECT", "2"),), errors_as_replies=True, repeatable=True
+    )
     if isinstance(reply, CommandError):
         return None  # not made by this library: it lacks the field that finds every document
     keys: Sequence[bytes] = list(answered(reply)[1]) if len(answered(reply)) > 1 else []
     if not keys:
         return None
     commands = tuple(("MEMORY", "USAGE", key) for key in keys)
-    return _mean((yield Request(operation, commands, errors_as_replies=True)))
+    return _mean((yield Request(operation, commands, errors_as_replies=True, repeatable=True)))
 
 
 def _mean(replies: Sequence[Reply]) -> int | None:

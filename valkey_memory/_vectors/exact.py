@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import Literal
 
 from .._filters.expressions import Filter
-from .._keys import document_key, scan_pattern
+from .._keys import scan_pattern
 from .._plans import Now, Plan, Request, Scan, ScanPage, atomic
-from . import limits, shape
-from .changelog import forget_plan
+from . import shape
 from .copy import LocalCopy
 from .documents import Document, Hit, OnCorrupt
-from .reading import hashes_plan, refresh_plan
+from .reading import refresh_plan
 from .schema import EMBEDDING, IndexSchema
 from .storage import delete_plan
 from .vector import FLOAT_BYTES, from_bytes
+from .walk import delete_all_plan
 
 
 class ExactEngine:
@@ -40,7 +40,7 @@ class ExactEngine:
     def create_plan(self) -> Plan[None]:
         """Keep the shape, unless one is kept."""
         operation = f"create index {self.schema.name!r}"
-        (kept,) = yield atomic(operation, shape.keep(self.schema))
+        (kept,) = yield atomic(operation, shape.keep(self.schema), repeatable=True)
         shape.check(kept, self.schema)
 
     def _fresh_plan(self) -> Plan[int]:
@@ -118,7 +118,7 @@ def open_plan(
     Raises:
         IndexMismatchError: What is stored has another shape.
     """
-    (kept,) = yield atomic(f"look at index {schema.name!r}", shape.look(schema))
+    (kept,) = yield atomic(f"look at index {schema.name!r}", shape.look(schema), repeatable=True)
     stored = shape.check(kept, schema)
     if stored is None:
         dimensions = yield from dimensions_plan(schema)
@@ -141,7 +141,7 @@ def dimensions_plan(schema: IndexSchema) -> Plan[set[int]]:
         page: ScanPage = yield scan
         if page.keys:
             asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
-            sizes: list[int] = yield Request(operation, asked)
+            sizes: list[int] = yield Request(operation, asked, repeatable=True)
             if any(sizes):
                 return {size // FLOAT_BYTES for size in sizes if size}
         if page.cursor is None:
@@ -151,14 +151,4 @@ def dimensions_plan(schema: IndexSchema) -> Plan[set[int]]:
 
 def drop_plan(schema: IndexSchema) -> Plan[bool]:
     """Delete all documents, of whatever shape, and the log of changes; whether there were any."""
-    operation = f"drop index {schema.name!r}"
-    ids = sorted((yield from hashes_plan(operation, schema)))
-    found: list[str] = []
-    for start in range(0, len(ids), limits.READ_DOCUMENTS):
-        some = ids[start : start + limits.READ_DOCUMENTS]
-        asked = tuple(("HSTRLEN", document_key(schema.name, one), EMBEDDING) for one in some)
-        sizes: list[int] = yield Request(operation, asked)
-        found += [one for one, size in zip(some, sizes, strict=True) if size]
-    yield from delete_plan(found, schema)
-    yield from forget_plan(schema)
-    return bool(found)
+    return bool((yield from delete_all_plan(schema, ("hash",))))

@@ -12,7 +12,10 @@ CLUSTER_BATCH = 3
 """So many times as much goes over a cluster in a pipeline, of which each node has its part."""
 
 READ_DOCUMENTS = 500
-"""Documents in a request that reads by id, and ids in an entry of the log of changes."""
+"""Documents in a request that reads by id."""
+
+NOTED_IDS = 500
+"""Ids in an entry of the log of changes."""
 
 PAGE = 1_000
 """Ids in a step of a walk over an index."""

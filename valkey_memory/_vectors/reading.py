@@ -98,7 +98,7 @@ def _load_plan(copy: LocalCopy, replaces: str | None, cluster: bool) -> Plan[boo
     """
     schema, operation = copy.schema, f"load index {copy.schema.name!r}"
     last, kept, server_time = yield atomic(
-        operation, last_change(schema), shape.look(schema), ("TIME",)
+        operation, last_change(schema), shape.look(schema), ("TIME",), repeatable=True
     )
     shape.check(kept, schema)
     now_ms: int = yield Now()
@@ -107,7 +107,7 @@ def _load_plan(copy: LocalCopy, replaces: str | None, cluster: bool) -> Plan[boo
     coming: dict[str, list[str]] = {}
     if cluster:
         coming = yield from open_changes_plan(schema, server_ms - limits.CHANGE_SECONDS * 1000)
-    ids = yield from hashes_plan(operation, schema)
+    ids = yield from _hashes_plan(operation, schema)
     version: str | None = last_version(last)
     if version == BEGINNING and ids:
         version = yield from _first_entry_plan(schema)
@@ -124,7 +124,9 @@ def _first_entry_plan(schema: IndexSchema) -> Plan[str | None]:
     nothing tells of what is deleted meanwhile.
     """
     entry = ("XADD", *note(schema, [""])[0][1:-1], "[]")
-    (reply,) = yield Request(f"load index {schema.name!r}", (entry,), errors_as_replies=True)
+    (reply,) = yield Request(
+        f"load index {schema.name!r}", (entry,), errors_as_replies=True, repeatable=True
+    )
     if isinstance(reply, PermissionDeniedError):
         return BEGINNING
     if isinstance(reply, CommandError):
@@ -133,7 +135,7 @@ def _first_entry_plan(schema: IndexSchema) -> Plan[str | None]:
     return version.decode()
 
 
-def hashes_plan(operation: str, schema: IndexSchema) -> Plan[set[str]]:
+def _hashes_plan(operation: str, schema: IndexSchema) -> Plan[set[str]]:
     """What may be a document's id: every hash under the prefix."""
     ids: set[str] = set()
     scan = Scan(operation, scan_pattern(schema.prefix), "hash")
@@ -164,7 +166,9 @@ def _fetch_plan(schema: IndexSchema, ids: list[str]) -> Plan[list[Read]]:
             key = document_key(schema.name, one)
             commands.append(("HMGET", key, "_content", "_metadata", "_embedding"))
             commands.append(("PEXPIRETIME", key))
-        replies = yield Request(f"read documents of index {schema.name!r}", tuple(commands))
+        replies = yield Request(
+            f"read documents of index {schema.name!r}", tuple(commands), repeatable=True
+        )
         found += [
             # It may expire between the two.
             Read(one, None if expires == _GONE else parts, expires)

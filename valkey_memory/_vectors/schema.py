@@ -16,6 +16,7 @@ from . import limits
 from .vector import METRICS, Metric
 
 Storage: TypeAlias = Literal["json", "hash"]
+STORAGES: tuple[Storage, ...] = ("json", "hash")
 Algorithm: TypeAlias = Literal["hnsw", "flat"]
 
 EMBEDDING = "_embedding"
@@ -225,8 +226,13 @@ def parse_info(reply: Any) -> IndexInfo:
         ef_runtime=_integer(algorithm.get("ef_runtime")),
         documents=_integer(info.get("num_docs")),
         failures=_integer(info.get("hash_indexing_failures")),
-        ready=_text(info.get("state", "ready")) == "ready",
+        ready=is_ready(reply),
     )
+
+
+def is_ready(reply: Any) -> bool:
+    """Whether FT.INFO's reply says that all keys that were there before the index are in it."""
+    return _text(_pairs(reply).get("state", "ready")) == "ready"
 
 
 def check_fits(info: IndexInfo, schema: IndexSchema) -> None:

@@ -30,7 +30,7 @@ def scattered_plan(operation: str, documents: Sequence[Prepared], index: str) ->
 
 def _pipelined_plan(operation: str, documents: Sequence[Prepared]) -> Plan[Answers]:
     commands = tuple(command for document in documents for command in document.commands)
-    replies = yield Request(operation, commands, errors_as_replies=True)
+    replies = yield Request(operation, commands, errors_as_replies=True, repeatable=True)
     found: Answers = {}
     start = 0
     for document in documents:
@@ -49,7 +49,11 @@ def _in_lanes_plan(operation: str, documents: Sequence[Prepared], index: str) ->
             lanes.setdefault(node_of(slot(document_key(index, document.id))), []).append(document)
     replies = yield Lanes(
         tuple(
-            tuple(Request(operation, (command,)) for one in lane for command in one.commands)
+            tuple(
+                Request(operation, (command,), repeatable=True)
+                for one in lane
+                for command in one.commands
+            )
             for lane in lanes.values()
         )
     )

@@ -11,20 +11,41 @@ from .._errors import (
     IndexExistsError,
     IndexNotFoundError,
     SearchUnavailableError,
+    ServerUnavailableError,
     UnknownCommandError,
     ValkeyMemoryError,
 )
 from .._filters.expressions import Exists, Filter
 from .._filters.query import compile_filter
 from .._keys import document_id, probe_key
-from .._plans import AskCluster, Pause, Plan, Request, atomic
+from .._plans import (
+    AskCluster,
+    AskPrimaries,
+    Command,
+    Pause,
+    Plan,
+    Reply,
+    Request,
+    answered,
+    atomic,
+)
 from . import limits
 from .changelog import forget_plan
 from .documents import Document, Hit, OnCorrupt
 from .records import from_search, returned
-from .schema import EMBEDDING, IndexInfo, IndexSchema, check_fits, check_prefixes, parse_info
+from .schema import (
+    EMBEDDING,
+    STORAGES,
+    IndexInfo,
+    IndexSchema,
+    check_fits,
+    check_prefixes,
+    is_ready,
+    parse_info,
+)
 from .storage import delete_plan
 from .vector import similarity
+from .walk import delete_all_plan
 
 _DIALECT = ("DIALECT", "2")
 
@@ -48,13 +69,7 @@ class ServerEngine:
 
     def wait_plan(self, timeout: float) -> Plan[bool]:
         """Ask until documents that were there before the index are indexed; whether they are."""
-        found = yield from _info_plan(self.schema)
-        for _ in range(max(1, round(timeout / limits.POLL_SECONDS))):
-            if found.ready:
-                break
-            yield Pause(limits.POLL_SECONDS)
-            found = yield from _info_plan(self.schema)
-        return found.ready
+        return (yield from _filled_plan(self.schema, timeout))
 
     def search_plan(
         self,
@@ -80,6 +95,7 @@ class ServerEngine:
                 "LIMIT", "0", str(k),
                 "PARAMS", "2", "vector", query, *_DIALECT,
             ),
+            repeatable=True,
         )  # fmt: skip
         found = _hits(replies[0])
         return [
@@ -107,29 +123,31 @@ class ServerEngine:
             present = Exists(order_by)
             condition = present if condition is None else present & condition
         order = ("SORTBY", order_by, "DESC" if descending else "ASC") if order_by else ()
-        replies = yield atomic(
+        reply = yield from _complete_plan(
             f"list documents of index {schema.name!r}",
             (
                 "FT.SEARCH", schema.name, compile_filter(condition),
                 "RETURN", str(len(parts)), *parts, *order,
                 "LIMIT", str(offset), str(limit), *_DIALECT,
             ),
+            schema,
         )  # fmt: skip
         at_most = limits.RESULTS_LOOKED_AT
-        if replies[0][0] == at_most and (order_by or offset + limit > at_most):
+        if reply[0] == at_most and (order_by or offset + limit > at_most):
             raise _too_many(schema)
-        found = from_search(_hits(replies[0]), schema, self._on_corrupt)
+        found = from_search(_hits(reply), schema, self._on_corrupt)
         return [document for document in found if document is not None]
 
     def count_plan(self, condition: Filter | None) -> Plan[int]:
         schema = self.schema
         operation = f"count documents of index {schema.name!r}"
-        replies = yield atomic(
+        reply = yield from _complete_plan(
             operation,
             ("FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT", "LIMIT", "0", "0",
              *_DIALECT),
+            schema,
         )  # fmt: skip
-        number: int = replies[0][0]
+        number: int = reply[0]
         if number != limits.RESULTS_LOOKED_AT:
             return number
         cluster = yield AskCluster(operation)
@@ -156,7 +174,7 @@ def probe_plan(schema: IndexSchema) -> Plan[IndexInfo | None]:
         commands.append(("JSON.GET", probe_key(schema.name), "$"))
     for command in commands:
         operation = f"look at index {schema.name!r}"
-        (reply,) = yield Request(operation, (command,), errors_as_replies=True)
+        (reply,) = yield Request(operation, (command,), errors_as_replies=True, repeatable=True)
         if isinstance(reply, UnknownCommandError):
             module = "valkey-search" if command[0] == "FT.INFO" else "valkey-json"
             way_out = 'use search="exact"' if module == "valkey-search" else 'use storage="hash"'
@@ -174,7 +192,9 @@ def probe_plan(schema: IndexSchema) -> Plan[IndexInfo | None]:
 
 
 def _info_plan(schema: IndexSchema) -> Plan[IndexInfo]:
-    replies = yield atomic(f"describe index {schema.name!r}", ("FT.INFO", schema.name))
+    replies = yield atomic(
+        f"describe index {schema.name!r}", ("FT.INFO", schema.name), repeatable=True
+    )
     return parse_info(replies[0])
 
 
@@ -203,7 +223,10 @@ def open_plan(
         if schema.dimension is None:
             return None
         (reply,) = yield Request(
-            f"create index {schema.name!r}", (schema.create_command(),), errors_as_replies=True
+            f"create index {schema.name!r}",
+            (schema.create_command(),),
+            errors_as_replies=True,
+            repeatable=True,
         )
         if isinstance(reply, ValkeyMemoryError) and not isinstance(reply, IndexExistsError):
             raise reply
@@ -214,18 +237,17 @@ def open_plan(
 
 
 def drop_plan(schema: IndexSchema, found: IndexInfo | None, delete_documents: bool) -> Plan[bool]:
-    """Drop the index that ``probe_plan`` found, of whatever shape. False when there is none.
+    """Drop the index that ``probe_plan`` found, of whatever shape; whether there was anything.
 
     Raises:
         IndexMismatchError: Its documents shall go, and it indexes other keys than ``schema``'s.
     """
+    if delete_documents:
+        deleted = yield from _delete_documents_plan(schema, found)
+        if found is None:
+            return deleted > 0
     if found is None:
         return False
-    if delete_documents:
-        stored = replace(schema, storage=found.storage)
-        check_prefixes(found, stored)
-        yield from delete_matching_plan(None, stored)
-        yield from forget_plan(stored)
     (reply,) = yield Request(
         f"drop index {schema.name!r}", (("FT.DROPINDEX", schema.name),), errors_as_replies=True
     )
@@ -234,6 +256,58 @@ def drop_plan(schema: IndexSchema, found: IndexInfo | None, delete_documents: bo
     if isinstance(reply, ValkeyMemoryError):
         raise reply
     return True
+
+
+def _delete_documents_plan(schema: IndexSchema, found: IndexInfo | None) -> Plan[int]:
+    """Delete all documents: by the index where it surely has them all, else by their keys."""
+    if found is None:
+        return (yield from delete_all_plan(schema, STORAGES))
+    stored = replace(schema, storage=found.storage)
+    check_prefixes(found, stored)
+    cluster = yield AskCluster(f"drop index {schema.name!r}")
+    if cluster or not found.ready or found.failures:
+        return (yield from delete_all_plan(stored, (found.storage,)))
+    deleted = yield from delete_matching_plan(None, stored)
+    yield from forget_plan(stored)
+    return deleted
+
+
+# An index over documents that were there before is filled in the background
+
+
+def _filled_plan(schema: IndexSchema, timeout: float) -> Plan[bool]:
+    """Ask every primary for ``timeout`` seconds whether its part of the index is filled."""
+    operation = f"describe index {schema.name!r}"
+    for _ in range(max(1, round(timeout / limits.POLL_SECONDS))):
+        replies = yield AskPrimaries(operation, ("FT.INFO", schema.name))
+        if all([is_ready(answered(reply)) for reply in replies.values()]):  # noqa: C419
+            return True
+        yield Pause(limits.POLL_SECONDS)
+    return False
+
+
+def _complete_plan(operation: str, command: Command, schema: IndexSchema) -> Plan[Reply]:
+    """The reply to a search once the index is filled, so that none of the documents is missing.
+
+    One round trip; in a cluster, where every node has to be asked, two.
+
+    Raises:
+        ServerUnavailableError: It takes longer than a minute.
+    """
+    cluster = yield AskCluster(operation)
+    if not cluster:
+        commands = (("FT.INFO", schema.name), command)
+        state, reply = yield Request(operation, commands, repeatable=True)
+        if is_ready(state):
+            return reply
+    if not (yield from _filled_plan(schema, limits.READY_SECONDS)):
+        raise ServerUnavailableError(
+            f"{operation}: after {limits.READY_SECONDS:g} s the index is still being filled with "
+            "the documents that were there before it, so some would be missed. Nothing was "
+            "changed. Wait with wait_until_ready(), and try again."
+        )
+    (reply,) = yield Request(operation, (command,), repeatable=True)
+    return reply
 
 
 # Documents by a filter alone
@@ -247,14 +321,15 @@ def matching_ids_plan(
     condition: Filter | None, offset: int, limit: int, schema: IndexSchema
 ) -> Plan[list[str]]:
     """Ids of documents that satisfy ``condition``."""
-    replies = yield atomic(
+    reply = yield from _complete_plan(
         f"list ids of index {schema.name!r}",
         (
             "FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT",
             "LIMIT", str(offset), str(limit), *_DIALECT,
         ),
+        schema,
     )  # fmt: skip
-    return [document_id(schema.name, key) for key in _hits(replies[0])]
+    return [document_id(schema.name, key) for key in _hits(reply)]
 
 
 def _too_many(schema: IndexSchema) -> CommandError:

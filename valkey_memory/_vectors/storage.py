@@ -81,7 +81,9 @@ def write_plan(
                 failed = yield from _scatter_plan(operation, batch, schema, guard)
             else:
                 failed = []
-                request = Request(operation, (*commands, *note(schema, ids), *guard), atomic=True)
+                request = Request(
+                    operation, (*commands, *note(schema, ids), *guard), atomic=True, repeatable=True
+                )
                 replies = yield request
                 if guard:
                     shape.check(replies[-1], schema)
@@ -121,7 +123,9 @@ def _scatter_plan(
     notes = begin(schema, ids)
     begun: list[Any] = []
     if notes or guard:
-        replies = yield atomic(f"note changes of index {schema.name!r}", *notes, *guard)
+        replies = yield atomic(
+            f"note changes of index {schema.name!r}", *notes, *guard, repeatable=True
+        )
         begun = replies[: len(notes)]
         if guard:
             shape.check(replies[-1], schema)
@@ -158,14 +162,14 @@ def _delete_together_plan(
     unlink = ("UNLINK", *(document_key(schema.name, document.id) for document in batch))
     notes = note(schema, [document.id for document in batch])
     try:
-        replies = yield atomic(operation, unlink, *notes)
+        replies = yield atomic(operation, unlink, *notes, repeatable=True)
     except PermissionDeniedError:
         raise
     except CommandError:
         if not notes:
             raise
         # A full server takes no note; then every copy shall load anew. Deleting frees memory.
-        replies = yield atomic(operation, unlink, restart(schema))
+        replies = yield atomic(operation, unlink, restart(schema), repeatable=True)
     deleted: int = replies[0]
     return deleted
 
@@ -181,14 +185,14 @@ def _delete_scattered_plan(
     except CommandError:
         if not note(schema, [""]):
             raise
-        yield atomic(operation, restart(schema))
+        yield atomic(operation, restart(schema), repeatable=True)
         replies = yield from scattered_plan(operation, batch, schema.name)
         found = {one: reply for one, reply in replies.items() if type(reply) is list}
         failed = [
             (one, error) for one, error in replies.items() if isinstance(error, ValkeyMemoryError)
         ]
         # Who loaded in between has a part of it.
-        yield atomic(operation, restart(schema))
+        yield atomic(operation, restart(schema), repeatable=True)
     if failed:
         raise failed[0][1]
     return sum(replies[0] for replies in found.values())
@@ -210,7 +214,7 @@ def touch_plan(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[Non
             continue
         commands = [command for document in batch for command in document.commands]
         changed = note(schema, [document.id for document in batch])
-        yield Request(operation, (*commands, *changed), atomic=True)
+        yield Request(operation, (*commands, *changed), atomic=True, repeatable=True)
 
 
 def read_plan(
@@ -226,6 +230,7 @@ def read_plan(
                 read_command(schema, document_key(schema.name, one), embeddings=embeddings)
                 for one in some
             ),
+            repeatable=True,
         )
         for one, reply in zip(some, replies, strict=True):
             document = readable(on_corrupt, from_read, one, reply, schema, embeddings=embeddings)
