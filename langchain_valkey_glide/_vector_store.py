@@ -12,7 +12,6 @@ from typing import Any, Self, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
 from valkey_memory import InvalidArgumentError, ValkeyConnection, VectorIndex
 from valkey_memory.adapters import (
@@ -28,10 +27,11 @@ from valkey_memory.adapters import (
     with_options,
 )
 
+from ._diverse import DiverseSearch
 from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
 
 
-class ValkeyVectorStore(VectorStore):
+class ValkeyVectorStore(DiverseSearch):
     """Documents found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has
@@ -64,8 +64,8 @@ class ValkeyVectorStore(VectorStore):
         embedding_batch_size: Texts per call of the embedding model, 64 by default.
         embedding_concurrency: Calls of it at once in async methods, 4 by default.
         options: ``storage``, ``search``, ``metric``, ``algorithm``, ``m``, ``ef_construction``,
-            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``: those of
-            ``valkey_memory.VectorIndex``, which describes them.
+            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``, ``on_corrupt``: those
+            of ``valkey_memory.VectorIndex``, which describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
@@ -200,12 +200,15 @@ class ValkeyVectorStore(VectorStore):
         )
 
     def delete(self, ids: list[str] | None = None, *, filter: AnyFilter | None = None) -> bool:
-        """Delete documents by id, or every one that satisfies ``filter``; unknown ids are fine."""
+        """Delete documents by id, every one that satisfies ``filter``, or those of ``ids`` that do.
+
+        Unknown ids are fine.
+        """
         _check_delete(ids, filter)
         if ids is None:
             self.index.delete_where(filter)
         else:
-            self.index.delete(ids)
+            self.index.delete(ids, filter)
         return True
 
     async def adelete(
@@ -216,7 +219,7 @@ class ValkeyVectorStore(VectorStore):
         if ids is None:
             await self.index.adelete_where(filter)
         else:
-            await self.index.adelete(ids)
+            await self.index.adelete(ids, filter)
         return True
 
     # Reading
@@ -228,6 +231,44 @@ class ValkeyVectorStore(VectorStore):
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Async ``get_by_ids``."""
         return [to_document(found) for found in await self.index.aget(ids)]
+
+    def get_by_filter(
+        self,
+        filter: AnyFilter | None = None,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> list[Document]:
+        """Documents that satisfy ``filter``, without a query: nothing is embedded or compared.
+
+        Args:
+            filter: As in ``similarity_search_with_score``; None is every document.
+            limit: At most so many.
+            offset: Skip so many.
+            order_by: A numeric field; documents without it are left out.
+            descending: Largest first.
+        """
+        found = self.index.page(
+            filter, offset=offset, limit=limit, order_by=order_by, descending=descending
+        )
+        return [to_document(one) for one in found]
+
+    async def aget_by_filter(
+        self,
+        filter: AnyFilter | None = None,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        order_by: str | None = None,
+        descending: bool = False,
+    ) -> list[Document]:
+        """Async ``get_by_filter``."""
+        found = await self.index.apage(
+            filter, offset=offset, limit=limit, order_by=order_by, descending=descending
+        )
+        return [to_document(one) for one in found]
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: AnyFilter | None = None
@@ -284,75 +325,15 @@ class ValkeyVectorStore(VectorStore):
         """Async ``similarity_search_by_vector``."""
         return to_documents(await self.index.asearch(embedding, k, filter=filter))
 
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: AnyFilter | None = None,
-    ) -> list[Document]:
-        """``k`` of the ``fetch_k`` nearest documents, near the query and unlike each other.
+    # Pickles and copies
 
-        Args:
-            query: A text.
-            k: At most so many.
-            fetch_k: How many to choose from.
-            lambda_mult: 1 is nearness alone, 0 is variety alone.
-            filter: As in ``similarity_search_with_score``.
-        """
-        return to_documents(
-            self._texts.search_diverse(
-                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
-            )
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        return {"embedding": self._embedding, **self._texts.options()}
 
-    async def amax_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: AnyFilter | None = None,
-    ) -> list[Document]:
-        """Async ``max_marginal_relevance_search``."""
-        return to_documents(
-            await self._texts.asearch_diverse(
-                query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
-            )
-        )
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: AnyFilter | None = None,
-    ) -> list[Document]:
-        """``max_marginal_relevance_search`` for a vector."""
-        hits = self.index.search_diverse(
-            embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
-        )
-        return to_documents(hits)
-
-    async def amax_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        *,
-        filter: AnyFilter | None = None,
-    ) -> list[Document]:
-        """Async ``max_marginal_relevance_search_by_vector``."""
-        hits = await self.index.asearch_diverse(
-            embedding, k, fetch_k=fetch_k, lambda_mult=lambda_mult, filter=filter
-        )
-        return to_documents(hits)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        texts = TextIndex(**state)
+        self._embedding, self._texts = state["embedding"], texts
+        self.connection = texts.index.connection
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Similarity to relevance, 0 to 1: what points away from the query is not relevant."""
@@ -392,7 +373,7 @@ class ValkeyVectorStore(VectorStore):
 
 
 def _check_delete(ids: object, condition: object) -> None:
-    if (ids is None) == (condition is None):
+    if ids is None and condition is None:
         raise InvalidArgumentError(
-            "delete takes ids or filter=; to delete everything use index.delete_where(None)"
+            "delete takes ids, filter= or both; to delete everything use index.delete_where(None)"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,16 +10,27 @@ from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
     BaseModel,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
 from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
 
 from ._codec import LlamaIndexCodec
+
+
+def without_class_name(
+    cls: type[BaseModel], fields: Any, handler: ModelWrapValidatorHandler[Any]
+) -> Any:
+    """Validate fields that a dump of LlamaIndex names the class in, beside the arguments."""
+    if isinstance(fields, Mapping):
+        fields = {name: value for name, value in fields.items() if name != "class_name"}
+    return handler(fields)
 
 
 class ChatStoreFields(BaseModel):
@@ -37,6 +48,7 @@ class ChatStoreFields(BaseModel):
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
 
     _connection: ValkeyConnection = PrivateAttr()
+    _validate_dump = model_validator(mode="wrap")(without_class_name)
 
     def __init__(
         self,

@@ -6,24 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from datetime import timedelta
+from typing import Any, Unpack
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
-    VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from pydantic import Field, PrivateAttr, computed_field
+from pydantic import Field, PrivateAttr, computed_field, model_validator
 
 from valkey_memory import (
     ConfigurationError,
     Document,
     DocumentError,
     Filter,
-    Hit,
     InvalidArgumentError,
     Tag,
     ValkeyConnection,
@@ -31,19 +30,23 @@ from valkey_memory import (
 )
 from valkey_memory.adapters import (
     EXACT_LIMIT,
+    TTL,
     Algorithm,
     And,
     FieldType,
     IndexOptions,
     Metric,
+    OnCorrupt,
     Search,
     Storage,
-    check_count,
     mask,
     with_options,
 )
 
+from ._fields import without_class_name
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
+from ._queries import ranked, understood, unranked
+from ._restriction import restricted_ids
 
 SESSION_ID = "session_id"
 _PAGE = 1_000
@@ -79,8 +82,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             ``"text"``. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless
             declared otherwise.
         options: ``storage``, ``search``, ``metric``, ``algorithm``, ``m``, ``ef_construction``,
-            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``: those of
-            ``valkey_memory.VectorIndex``, which describes them.
+            ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``, ``on_corrupt``: those
+            of ``valkey_memory.VectorIndex``, which describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.VectorIndex``.
@@ -102,10 +105,9 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ttl: float | None = Field(default=None, description="Seconds until a node expires.")
     refresh_ttl_on_read: bool = Field(default=False, description="A query restarts the TTL.")
     exact_limit: int = Field(default=EXACT_LIMIT, description="Nodes for exact search.")
+    on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
 
     _index: VectorIndex = PrivateAttr()
-
-    _modes: ClassVar = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 
     @with_options(IndexOptions, VectorIndex)
     def __init__(
@@ -132,6 +134,9 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             connection=connection,
             **options,
         )
+        ttl = options.get("ttl")
+        if isinstance(ttl, timedelta):
+            options["ttl"] = ttl.total_seconds()
         super().__init__(
             stores_text=True,
             index_name=index_name,
@@ -140,6 +145,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             **options,
         )
         self._index = index
+
+    _validate_dump = model_validator(mode="wrap")(without_class_name)
 
     @classmethod
     def class_name(cls) -> str:
@@ -163,13 +170,13 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     # Writing
 
-    def add(self, nodes: Sequence[BaseNode], *, ttl: float | None = None) -> list[str]:
+    def add(self, nodes: Sequence[BaseNode], *, ttl: TTL | None = None) -> list[str]:
         """Store nodes with their embeddings, replacing those with the same ids.
 
         Args:
             nodes: With embeddings, as an index gives them.
-            ttl: Seconds until these nodes expire, instead of the store's. An index passes it on:
-                ``index.insert_nodes(nodes, ttl=3600)``.
+            ttl: Seconds (or a timedelta) until these nodes expire, instead of the store's. An index
+                passes it on: ``index.insert_nodes(nodes, ttl=3600)``.
 
         Returns:
             The ids, in order.
@@ -179,7 +186,7 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         self._index.upsert(_prepared(nodes), ttl=ttl)
         return [node.node_id for node in nodes]
 
-    async def async_add(self, nodes: Sequence[BaseNode], *, ttl: float | None = None) -> list[str]:
+    async def async_add(self, nodes: Sequence[BaseNode], *, ttl: TTL | None = None) -> list[str]:
         """Async ``add``."""
         if not nodes:
             return []
@@ -199,20 +206,20 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     ) -> None:
         """Delete nodes by id, by filter, or those that both name; at least one must be given."""
         condition = self._selection(node_ids, filters, required="clear")
-        if filters is None:
-            self._index.delete(node_ids or [])
-        else:
+        if node_ids is None:
             self._index.delete_where(condition)
+        else:
+            self._index.delete(node_ids, condition)
 
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> None:
         """Async ``delete_nodes``."""
         condition = self._selection(node_ids, filters, required="aclear")
-        if filters is None:
-            await self._index.adelete(node_ids or [])
-        else:
+        if node_ids is None:
             await self._index.adelete_where(condition)
+        else:
+            await self._index.adelete(node_ids, condition)
 
     def clear(self) -> None:
         """Delete every node; the index stays."""
@@ -225,26 +232,45 @@ class ValkeyVectorStore(BasePydanticVectorStore):
     # Reading
 
     def get_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        *,
+        embeddings: bool = True,
     ) -> list[BaseNode]:
-        """Nodes by id, by filter, or those that both name; all of them when neither is given."""
+        """Nodes by id, by filter, or those that both name; all of them when neither is given.
+
+        Args:
+            node_ids: Nodes come in the order of these.
+            filters: As in a query.
+            embeddings: With their embeddings, as they were added. Without them it is faster.
+        """
         condition = self._selection(node_ids, filters)
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in self._index.get(node_ids)]
+            return [to_node(found) for found in self._index.get(node_ids, embeddings=embeddings)]
         nodes: list[BaseNode] = []
-        while page := self._index.page(condition, offset=len(nodes), limit=_PAGE):
+        while page := self._index.page(
+            condition, offset=len(nodes), limit=_PAGE, embeddings=embeddings
+        ):
             nodes += map(to_node, page)
         return nodes
 
     async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        *,
+        embeddings: bool = True,
     ) -> list[BaseNode]:
         """Async ``get_nodes``."""
         condition = self._selection(node_ids, filters)
         if node_ids is not None and filters is None:
-            return [to_node(found) for found in await self._index.aget(node_ids)]
+            documents = await self._index.aget(node_ids, embeddings=embeddings)
+            return [to_node(found) for found in documents]
         nodes: list[BaseNode] = []
-        while page := await self._index.apage(condition, offset=len(nodes), limit=_PAGE):
+        while page := await self._index.apage(
+            condition, offset=len(nodes), limit=_PAGE, embeddings=embeddings
+        ):
             nodes += map(to_node, page)
         return nodes
 
@@ -254,14 +280,19 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         Args:
             query: Mode DEFAULT or MMR (``mmr_threshold`` 1 is nearness alone, 0 variety alone);
                 filters, ``doc_ids`` and ``node_ids`` all have to hold. No ``doc_ids`` match
-                nothing; no ``node_ids`` are no condition, for ``VectorStoreIndex`` sends an empty
-                list with every query.
+                nothing; no ``node_ids`` are no condition, and those that ``VectorStoreIndex`` sends
+                by itself are none either. Without an embedding the filters alone select, in no
+                order and without similarities.
             kwargs: None but ``mmr_threshold``, which retrievers pass beside the query.
         """
-        vector, condition, diverse = self._understood(query, kwargs)
+        vector, condition, diverse = understood(
+            query, restricted_ids(query), kwargs, _fields(self.metadata_fields)
+        )
+        if vector is None:
+            return unranked(self._index.page(condition, limit=query.similarity_top_k))
         if diverse is None:
-            return _result(self._index.search(vector, query.similarity_top_k, filter=condition))
-        return _result(
+            return ranked(self._index.search(vector, query.similarity_top_k, filter=condition))
+        return ranked(
             self._index.search_diverse(
                 vector,
                 query.similarity_top_k,
@@ -273,12 +304,16 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Async ``query``."""
-        vector, condition, diverse = self._understood(query, kwargs)
+        vector, condition, diverse = understood(
+            query, restricted_ids(query), kwargs, _fields(self.metadata_fields)
+        )
+        if vector is None:
+            return unranked(await self._index.apage(condition, limit=query.similarity_top_k))
         if diverse is None:
-            return _result(
+            return ranked(
                 await self._index.asearch(vector, query.similarity_top_k, filter=condition)
             )
-        return _result(
+        return ranked(
             await self._index.asearch_diverse(
                 vector,
                 query.similarity_top_k,
@@ -305,29 +340,6 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             parts.append(condition)
         return And(tuple(parts)) if parts else None
 
-    def _understood(
-        self, query: VectorStoreQuery, kwargs: dict[str, Any]
-    ) -> tuple[list[float], Filter | None, float | None]:
-        """Vector, filter, and for MMR its lambda."""
-        threshold = kwargs.pop("mmr_threshold", query.mmr_threshold)
-        if kwargs:
-            raise InvalidArgumentError(f"unknown arguments of query: {', '.join(kwargs)}")
-        if query.mode not in self._modes:
-            raise InvalidArgumentError(
-                f"query mode {query.mode.value!r} is not served; use "
-                f"{' or '.join(mode.value for mode in self._modes)}"
-            )
-        if query.query_embedding is None:
-            raise InvalidArgumentError("the query has no embedding: this store compares vectors")
-        check_count(query.similarity_top_k, "similarity_top_k")
-        parts = by_ids(query.doc_ids, query.node_ids or None)
-        if (condition := to_condition(query.filters, _fields(self.metadata_fields))) is not None:
-            parts.append(condition)
-        diverse = None
-        if query.mode is VectorStoreQueryMode.MMR:
-            diverse = 0.5 if threshold is None else float(threshold)
-        return list(query.query_embedding), And(tuple(parts)) if parts else None, diverse
-
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """The public fields and ``class_name``, the URL with its password among them."""
         if self.client.url is None:
@@ -339,6 +351,9 @@ class ValkeyVectorStore(BasePydanticVectorStore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __repr_args__(self) -> Any:
         for name, value in super().__repr_args__():
@@ -354,11 +369,3 @@ def _prepared(nodes: Sequence[BaseNode]) -> list[Document]:
         if not node.embedding:
             raise DocumentError(f"node {node.node_id!r} has no embedding: embed it first")
     return [to_document(node, node.get_embedding()) for node in nodes]
-
-
-def _result(hits: Sequence[Hit]) -> VectorStoreQueryResult:
-    return VectorStoreQueryResult(
-        nodes=[to_node(hit.document) for hit in hits],
-        similarities=[hit.score for hit in hits],
-        ids=[hit.document.id for hit in hits],
-    )

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 
 import langchain_valkey_glide
 import llama_index_valkey_glide
@@ -284,6 +285,10 @@ def test_public_names_stand_in_their_package(package: ModuleType) -> None:
         llama_index_valkey_glide.ValkeyChatStore(url="valkey://localhost:1"),
         llama_index_valkey_glide.ValkeyDBChatStore(url="valkey://localhost:1"),
         llama_index_valkey_glide.ValkeyVectorStore("nodes", url="valkey://localhost:1"),
+        valkey_memory.VectorIndex("notes", url="valkey://localhost:1", fields={"a": "tag"}, ttl=5),
+        langchain_valkey_glide.ValkeyVectorStore(
+            DeterministicFakeEmbedding(size=4), "notes", url="valkey://localhost:1"
+        ),
     ],
     ids=lambda thing: type(thing).__name__,
 )

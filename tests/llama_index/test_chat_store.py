@@ -525,6 +525,8 @@ REBUILT: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
     "model_copy": lambda store: store.model_copy(),
     "model_validate": lambda store: type(store).model_validate(fields_of(store)),
+    "dump": lambda store: type(store).model_validate(store.model_dump()),
+    "JSON": lambda store: type(store).model_validate_json(store.model_dump_json()),
 }
 rebuilds = pytest.mark.parametrize("rebuild", REBUILT.values(), ids=REBUILT)
 

@@ -14,8 +14,15 @@ from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.memory import Memory, VectorMemory, VectorMemoryBlock
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
-from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
+from llama_index.core.retrievers import VectorIndexRetriever
+from llama_index.core.schema import ImageNode, IndexNode, NodeWithScore, TextNode
+from llama_index.core.vector_stores import (
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    SimpleVectorStore,
+    VectorStoreQuery,
+)
 
 from llama_index_valkey_glide import ValkeyDBChatStore, ValkeyVectorStore
 from valkey_memory import EmbeddedValkey
@@ -230,6 +237,60 @@ def test_images_are_found_beside_texts(index: VectorStoreIndex, open_index: Open
     found = retrieve(open_index(), "photo bees", similarity_top_k=2)
     assert found[0].node == picture
     assert found[1].node.ref_doc_id == "bees"
+
+
+MIXED = [
+    TextNode(id_="bees", text="bees collect nectar"),
+    IndexNode(id_="more", text="more about bees", index_id="bees-index"),
+    ImageNode(id_="picture", text="a photo of bees", image_url="https://example.org/b"),
+    TextNode(id_="rain", text="rain fell on the hills"),
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("special", [["more"], ["picture"], ["more", "picture"]], ids="-".join)
+def test_an_index_of_mixed_nodes_finds_what_a_simple_store_does(
+    make_store: MakeStore, embed_model: BagOfWords, special: list[str], is_async: bool
+) -> None:
+    """VectorStoreIndex sends the ids of its image and index nodes with every query."""
+
+    def found(store: ValkeyVectorStore | SimpleVectorStore) -> list[NodeWithScore]:
+        nodes = [one for one in MIXED if type(one) is TextNode or one.node_id in special]
+        index = VectorStoreIndex(
+            [one.model_copy(deep=True) for one in nodes],
+            storage_context=StorageContext.from_defaults(vector_store=store),
+            embed_model=embed_model,
+        )
+        retriever = index.as_retriever(similarity_top_k=4)
+        if is_async:
+            return asyncio.run(retriever.aretrieve("bees hills"))
+        return retriever.retrieve("bees hills")
+
+    ours, simple = found(make_store()), found(SimpleVectorStore())
+    assert len(ours) == 2 + len(special)
+    assert {one.node_id: one.score for one in ours} == pytest.approx(
+        {one.node_id: one.score for one in simple}
+    )
+    for one in ours:
+        (same,) = (other for other in simple if other.node_id == one.node_id)
+        assert one.node == same.node.model_copy(update={"embedding": one.node.embedding})
+
+
+def test_ids_that_somebody_chose_limit_a_query(
+    make_store: MakeStore, embed_model: BagOfWords
+) -> None:
+    store = make_store()
+    index = VectorStoreIndex(
+        MIXED,
+        storage_context=StorageContext.from_defaults(vector_store=store),
+        embed_model=embed_model,
+    )
+    asked = VectorStoreQuery(
+        embed_model.get_query_embedding("bees"), node_ids=["more", "picture"], similarity_top_k=4
+    )
+    assert set(store.query(asked).ids or ()) == {"more", "picture"}
+    retriever = VectorIndexRetriever(index, node_ids=["picture"], similarity_top_k=4)
+    assert [one.node_id for one in retriever.retrieve("bees")] == ["picture"]
 
 
 def test_an_ingestion_pipeline(make_store: MakeStore, embed_model: BagOfWords) -> None:

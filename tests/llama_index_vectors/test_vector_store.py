@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import logging
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -133,10 +136,19 @@ def test_a_node_comes_back_from_every_method(side: Side) -> None:
     )
     side.add([made])
     bare = made.model_copy(update={"embedding": None})
-    assert side.get_nodes() == [bare]
-    assert side.get_nodes(node_ids=["n"]) == [bare]
-    assert side.get_nodes(filters=by_topic("x")) == [bare]
+    for selection in ({}, {"node_ids": ["n"]}, {"filters": by_topic("x")}):
+        assert side.get_nodes(**selection) == [made]
+        assert side.get_nodes(**selection, embeddings=False) == [bare]
     assert nearest(side).nodes == [bare]
+    by_filter = VectorStoreQuery(filters=by_topic("x"), similarity_top_k=1)
+    assert side.query(by_filter).nodes == [bare]
+
+
+def test_nodes_go_from_one_store_to_another(filled: Side, make_side: MakeSide) -> None:
+    other = make_side(index_name=f"{filled.store.index_name}-other")
+    other.add(filled.get_nodes())
+    assert nearest(other).ids == EVERY
+    other.store.index.drop(delete_documents=True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +165,7 @@ def test_other_classes_come_back_as_what_they_are(side: Side, made: BaseNode) ->
     side.add([made])
     (back,) = side.get_nodes()
     assert type(back) is type(made)
-    assert back == made.model_copy(update={"embedding": None})
+    assert back == made
 
 
 def test_adding_leaves_the_nodes_alone(side: Side) -> None:
@@ -196,9 +208,27 @@ def test_an_id_that_occurs_twice_is_refused(side: Side) -> None:
         side.add([node("n", [1.0, 0.0]), node("n", [0.0, 1.0])])
 
 
-def test_metadata_that_json_cannot_hold_is_refused(side: Side) -> None:
-    with pytest.raises(DocumentError, match=r"'n': metadata.* is set, which JSON cannot hold"):
-        side.add([node("n", [1.0, 0.0], labels={"a"})])
+def test_metadata_that_cannot_be_stored_is_refused(side: Side) -> None:
+    with pytest.raises(DocumentError, match=r"'n': metadata.* is builtins.object, which cannot"):
+        side.add([node("n", [1.0, 0.0], labels=[object()])])
+    assert side.get_nodes() == []
+
+
+def test_rich_metadata_comes_back_equal(make_side: MakeSide) -> None:
+    side = make_side(metadata_fields={"at": "numeric"})
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    rich: dict[str, Any] = {
+        "at": noon,
+        "price": Decimal("1.50"),
+        "uuid": uuid.UUID(int=7),
+        "pair": (1, 2),
+    }
+    side.add([node("n", [1.0, 0.0], **rich), node("other", [1.0, 0.0])])
+    # LlamaIndex's filters take numbers.
+    since = MetadataFilter(key="at", value=noon.timestamp(), operator=FilterOperator.GTE)
+    (found,) = side.get_nodes(filters=MetadataFilters(filters=[since]))
+    assert found.metadata == rich
+    assert type(found.metadata["pair"]) is tuple
 
 
 # Ids that peers corrupt
@@ -401,6 +431,28 @@ def test_similarity_top_k_is_a_positive_number(filled: Side, k: Any) -> None:
 def test_a_query_without_an_embedding_is_refused(filled: Side) -> None:
     with pytest.raises(InvalidArgumentError, match="the query has no embedding"):
         filled.query(VectorStoreQuery(query_str="hello", similarity_top_k=1))
+    with pytest.raises(InvalidArgumentError, match="the query has no embedding"):
+        filled.query(VectorStoreQuery(filters=by_topic("x"), mode=MMR))
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ({"filters": by_topic("x")}, ["a1", "b1", "c1"]),
+        ({"filters": by_topic("x"), "doc_ids": ["a", "c"]}, ["a1", "c1"]),
+        ({"node_ids": ["b1", "b2"]}, ["b1", "b2"]),
+        ({"doc_ids": []}, []),
+    ],
+)
+def test_a_query_by_filters_alone(
+    filled: Side, selection: dict[str, Any], expected: list[str]
+) -> None:
+    found = filled.query(VectorStoreQuery(similarity_top_k=10, **selection))
+    assert sorted(found.ids) == expected
+    assert ids(found.nodes) == expected
+    assert found.similarities is None
+    few = filled.query(VectorStoreQuery(similarity_top_k=1, **selection))
+    assert len(few.ids) == min(1, len(expected))
 
 
 def test_a_query_of_another_dimension_is_refused(filled: Side) -> None:
@@ -565,7 +617,9 @@ def test_documents_that_another_face_wrote_are_text_nodes(
 ) -> None:
     filled.store.index.upsert([StoredDocument("plain", "words", {"topic": "z", "n": 1}, [1, 0])])
     (found,) = filled.get_nodes(filters=by_topic("z"))
-    assert found == TextNode(id_="plain", text="words", metadata={"topic": "z", "n": 1})
+    assert found == TextNode(
+        id_="plain", text="words", metadata={"topic": "z", "n": 1}, embedding=[1.0, 0.0]
+    )
 
 
 def test_other_code_reads_text_and_metadata(filled: Side) -> None:
@@ -610,6 +664,15 @@ def test_a_query_restarts_the_ttl(make_side: MakeSide, connection: ValkeyConnect
 def test_some_nodes_expire_earlier(make_side: MakeSide, connection: ValkeyConnection) -> None:
     side = make_side(ttl=1000)
     side.add([node("n", [1.0, 0.0])], ttl=5)
+    assert 0 < ttl_ms(connection, f"{side.store.index_name}:n") <= 5000
+
+
+def test_a_timedelta_is_a_ttl(make_side: MakeSide, connection: ValkeyConnection) -> None:
+    side = make_side(ttl=timedelta(minutes=10))
+    assert side.store.ttl == 600
+    side.add([node("n", [1.0, 0.0])])
+    assert 590_000 < ttl_ms(connection, f"{side.store.index_name}:n") <= 600_000
+    side.add([node("n", [1.0, 0.0])], ttl=timedelta(seconds=5))
     assert 0 < ttl_ms(connection, f"{side.store.index_name}:n") <= 5000
 
 
@@ -805,38 +868,44 @@ OPTIONS: dict[str, Any] = {
     "ttl": 60.0,
     "refresh_ttl_on_read": True,
     "exact_limit": 500,
+    "on_corrupt": "skip",
 }
 
 COPIES: dict[str, Callable[[ValkeyVectorStore], ValkeyVectorStore]] = {
     "dict": lambda store: ValkeyVectorStore.from_dict(store.to_dict()),
     "json": lambda store: ValkeyVectorStore.from_json(store.to_json()),
     "pickle": lambda store: pickle.loads(pickle.dumps(store)),  # noqa: S301
+    "deepcopy": copy.deepcopy,
+    "model": lambda store: ValkeyVectorStore.model_validate(store.model_dump()),
+    "model as JSON": lambda store: ValkeyVectorStore.model_validate_json(store.model_dump_json()),
 }
 
 
-@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("options", [{}, OPTIONS], ids=["defaults", "everything"])
 def test_a_copy_has_the_same_options(
-    copy: Callable[[ValkeyVectorStore], ValkeyVectorStore], options: dict[str, Any]
+    make_copy: Callable[[ValkeyVectorStore], ValkeyVectorStore], options: dict[str, Any]
 ) -> None:
     store = ValkeyVectorStore(**options)
-    copied = copy(store)
+    copied = make_copy(store)
+    assert copied == store
+    assert copied != ValkeyVectorStore("another")
     assert copied.to_dict() == store.to_dict()
     for name, value in options.items():
         assert getattr(copied, name) == value, name
 
 
-@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 def test_a_copy_uses_the_same_nodes(
-    copy: Callable[[ValkeyVectorStore], ValkeyVectorStore],
+    make_copy: Callable[[ValkeyVectorStore], ValkeyVectorStore],
     make_store: MakeStore,
     server_url: str,
 ) -> None:
     store = make_store(url=server_url, metadata_fields={"topic": "tag"})
     store.add([node("n", [1.0, 0.0], topic="x")])
-    copied = copy(store)
-    assert copied.dimension == 2
+    copied = make_copy(store)
     assert ids(copied.get_nodes(filters=by_topic("x"))) == ["n"]
+    assert copied.dimension == 2
 
 
 def test_the_class_is_named_in_the_dict() -> None:

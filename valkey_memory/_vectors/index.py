@@ -6,7 +6,7 @@ It takes vectors; ``TextIndex`` embeds texts for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .._arguments import TTL
 from .._filters.expressions import FieldType
@@ -26,14 +26,14 @@ T = TypeVar("T")
 class VectorIndex:
     """Documents with vectors in Valkey: upsert, search by nearness and filter, delete.
 
-    Searches run on the server (valkey-search), or exactly in the client on any plain Valkey, which
-    is meant for small memories: up to ``exact_limit`` documents, held in a local copy that one
-    round trip per search keeps fresh, also when other processes write.
+    Searches run on the server (valkey-search), or exactly in the client on any plain Valkey, for
+    small memories: up to ``exact_limit`` documents, in a local copy that one round trip per search
+    keeps fresh, also when other processes write.
 
     On a standalone server a search sees every write that returned before it. In a cluster the
     index follows its shard's writes after a moment. Primaries are asked, whatever the connection's
-    ``read_from`` says. Every method has an async twin with the prefix
-    ``a``. Safe to share between threads and event loops.
+    ``read_from`` says. Every method has an async twin with the prefix ``a``. Safe to share between
+    threads and event loops; pickles and copies begin anew.
 
     Examples:
         >>> from valkey_memory import Document, Tag, VectorIndex
@@ -73,6 +73,8 @@ class VectorIndex:
         SearchUnavailableError, IndexMismatchError: From the first method that needs the index.
         DocumentError, FilterError: From a method, before anything was sent.
         BulkWriteError: From ``upsert``; it names what was written.
+        ServerUnavailableError: From what has to see every document (``count``, ``page``,
+            ``delete_where``), when a new index is still being filled after a minute.
     """
 
     def __init__(
@@ -148,6 +150,12 @@ class VectorIndex:
         """Async ``run``."""
         return await self._primaries.arun(plan)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"connection": self.connection, **self.plans.options()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     # The index
 
     def create(self) -> str:
@@ -179,11 +187,10 @@ class VectorIndex:
         return await self.arun(self.plans.wait_plan(timeout))
 
     def drop(self, *, delete_documents: bool = False) -> bool:
-        """Drop the index, whatever its shape; whether there was one.
+        """Drop the index, whatever its shape; whether there was anything to drop.
 
         Args:
-            delete_documents: Delete its documents too; without it they stay. For exact search the
-                documents are all there is to drop.
+            delete_documents: All its documents, also those that the index lacks; else they stay.
         """
         return self.run(self.plans.drop_plan(delete_documents))
 
@@ -203,8 +210,7 @@ class VectorIndex:
         """Write documents, replacing those with the same ids.
 
         All are checked before the first is sent. They go in transactions of up to 200 documents or
-        about 1 MB, one round trip each. In a cluster they go command by command, because
-        valkey-search does not search there what came in a transaction.
+        about 1 MB, one round trip each; in a cluster to all nodes at once. Repeating does no harm.
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.
@@ -261,10 +267,10 @@ class VectorIndex:
         return await self.arun(self.plans.get_plan(ids, embeddings))
 
     def count(self, filter: AnyFilter | None = None) -> int:  # noqa: A002
-        """How many documents satisfy ``filter``; all when None.
+        """How many documents satisfy ``filter``; all when None. One round trip, two in a cluster.
 
         Raises:
-            CommandError: valkey-search counts no further: 100,000 satisfy ``filter``, or more.
+            CommandError: 100,000 satisfy ``filter`` or more; valkey-search counts no further.
         """
         return self.run(self.plans.count_plan(filter))
 
@@ -293,7 +299,7 @@ class VectorIndex:
             ef_runtime: HNSW effort for this search only.
 
         Returns:
-            Documents with their similarity. It is -1 to 1 for cosine, the product for ip, and
+            Documents and their similarity: the cosine, -1 to 1; the product for ip; and
             ``1 / (1 + squared distance)`` for l2.
         """
         return self.run(
@@ -328,12 +334,9 @@ class VectorIndex:
         """``k`` of the ``fetch_k`` nearest, near the query and unlike each other (MMR).
 
         Args:
-            vector: As many numbers as the index has dimensions.
-            k: At most so many.
+            vector, k, filter, embeddings: As in ``search``.
             fetch_k: How many to choose from. With fewer than ``k``, fewer are returned.
             lambda_mult: 1 is nearness alone, 0 is variety alone.
-            filter: A dict or an expression.
-            embeddings: Return the documents' vectors too.
         """
         return self.run(
             self.plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, filter, embeddings)
@@ -364,12 +367,11 @@ class VectorIndex:
         descending: bool = False,
         embeddings: bool = False,
     ) -> list[Document]:
-        """Documents that satisfy ``filter``, without a vector. One round trip.
+        """Documents that satisfy ``filter``, without a vector. Round trips as in ``count``.
 
         Args:
             filter: A dict or an expression; None is every document.
-            offset: Skip so many.
-            limit: At most so many.
+            offset, limit: Skip so many, and return at most so many.
             order_by: A numeric field; documents without it are left out. Without it the order is
                 the server's own, which stays the same while nothing is written.
             descending: Largest first.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import timedelta
 from numbers import Real
 from typing import Any, TypeAlias, TypeVar
 
@@ -70,6 +72,18 @@ class IndexPlans:
         self._given = schema
         self._ttl_ms = ttl_to_milliseconds(ttl)
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of a ``VectorIndex`` with such plans, but for its connection."""
+        ttl_ms = self._ttl_ms
+        return {
+            **{each.name: getattr(self._given, each.name) for each in fields(self._given)},
+            "search": self._search,
+            "ttl": None if ttl_ms is None else timedelta(milliseconds=ttl_ms),
+            "refresh_ttl_on_read": self._read_ttl_ms is not None,
+            "exact_limit": self._exact_limit,
+            "on_corrupt": self._on_corrupt,
+        }
 
     @property
     def mode(self) -> Mode | None:

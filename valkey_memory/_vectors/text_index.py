@@ -83,6 +83,11 @@ class TextIndex:
             **options,
         )
 
+    def options(self) -> dict[str, Any]:
+        """The arguments that make an equal one, but for the model."""
+        own = {"batch_size": self._batch_size, "concurrency": self._concurrency}
+        return own | self.index.__getstate__()
+
     # Plans
 
     def add_plan(
