@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from functools import lru_cache
 
 from .._errors import FilterError
 from .evaluation import Indexed
@@ -52,6 +53,10 @@ def encode_tag(value: TagValue) -> str:
     return encoded
 
 
+_encoded_name = lru_cache(encode_tag)
+"""Of declared fields, which are few and short; every document has them."""
+
+
 def encode_word(word: str) -> str:
     """A casefolded word as ``[a-z0-9]+``; different words differ."""
     if _PLAIN_WORD.match(word) and not word.startswith("zx") and len(word) <= _MAX_ENCODED:
@@ -76,7 +81,7 @@ def index_tags(document: Indexed) -> dict[str, str]:
         name: SEPARATOR.join(encode_tag(value) for value in values)
         for name, values in document.tags.items()
     }
-    fields[HAS] = SEPARATOR.join([ANY, *map(encode_tag, present)])
+    fields[HAS] = SEPARATOR.join([ANY, *map(_encoded_name, present)])
     return fields
 
 

@@ -30,6 +30,8 @@ def unwrapped(value: Any) -> Any:
 
 def as_text(value: Any) -> Any:
     """What a tag or a text holds for ``value``; itself where it has no text of its own."""
+    if type(value) is str:  # nearly always, and this is asked for every document
+        return value
     value = unwrapped(value)
     if isinstance(value, _TEXTS):
         return str(value) if isinstance(value, (uuid.UUID, Decimal)) else value.isoformat()
@@ -38,6 +40,8 @@ def as_text(value: Any) -> Any:
 
 def as_number(value: Any) -> Any:
     """What a numeric field holds for ``value``; itself where it has no number of its own."""
+    if type(value) is int or type(value) is float:
+        return value
     value = unwrapped(value)
     if isinstance(value, dt.datetime):
         aware = value if value.utcoffset() is not None else value.replace(tzinfo=dt.UTC)
