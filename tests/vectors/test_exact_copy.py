@@ -14,13 +14,15 @@ import pytest
 from valkey_memory import ValkeyConnection
 from valkey_memory._errors import (
     BulkWriteError,
+    CommandError,
     DocumentError,
     IndexMismatchError,
     OperationTimeoutError,
+    PermissionDeniedError,
     WriteRefusedError,
 )
 from valkey_memory._keys import changes_key, document_key, shape_key
-from valkey_memory._plans import AskPrimaries, Plan, Request
+from valkey_memory._plans import AskCluster, AskPrimaries, Plan, Request, Step
 from valkey_memory._vectors import limits
 from valkey_memory._vectors.exact import ExactEngine
 from valkey_memory._vectors.index import VectorIndex
@@ -372,11 +374,13 @@ def test_a_value_of_another_type_than_declared_is_skipped_too(
 # A server without memory
 
 
-def configure(connection: ValkeyConnection, maxmemory: str) -> None:
-    def plan() -> Plan[None]:
-        yield AskPrimaries("configure", ("CONFIG", "SET", "maxmemory", maxmemory))
+def asked_plan(step: Step) -> Plan[Any]:
+    return (yield step)
 
-    connection.run(plan())
+
+def configure(connection: ValkeyConnection, maxmemory: str) -> None:
+    command = ("CONFIG", "SET", "maxmemory", maxmemory)
+    connection.run(asked_plan(AskPrimaries("configure", command)))
 
 
 def test_documents_of_a_full_server_can_be_deleted(
@@ -416,3 +420,40 @@ def test_nothing_is_left(own_keys: Callable[[], list[bytes]], make: Callable[...
 def own_keys(connection: ValkeyConnection) -> Callable[[], list[bytes]]:
     keys = [changes_key(INDEX), shape_key(INDEX), document_key(INDEX, "d1")]
     return lambda: [key.encode() for key in keys if send(connection, "EXISTS", key)]
+
+
+# Reading many documents
+
+
+@pytest.mark.parametrize("refusal", [None, PermissionDeniedError, CommandError])
+def test_many_documents_are_read_by_script_where_that_can_be(
+    make: Callable[..., Any],
+    connection: ValkeyConnection,
+    refusal: type[CommandError] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make().upsert([doc(number) for number in range(120)], ttl=1000)
+    spoil(connection, "d7")
+    send(connection, "HSET", document_key(INDEX, "other"), "a", "b")
+    scripts = []
+
+    def refuse(step: Any, reply: Any) -> Any:
+        if isinstance(step, Request) and step.commands[0][0] == "EVAL_RO":
+            scripts.append(step)
+            return reply if refusal is None else [refusal("no")]
+        return reply
+
+    connection._factory.facts.pop("reads documents by script", None)
+    try:
+        with answers_changed(connection, refuse, monkeypatch):
+            index = make(on_corrupt="skip")
+            assert len(index.page(limit=1000)) == 119
+            assert make(on_corrupt="skip").count() == 119
+    finally:
+        connection._factory.facts.pop("reads documents by script", None)
+    if connection.run(asked_plan(AskCluster("look"))):
+        assert not scripts
+    else:
+        assert len(scripts) == (1 if refusal is PermissionDeniedError else 2)
+    engine = index.store.plans.engine
+    assert all(row.expires_ms > 0 for row in engine.copy._rows)

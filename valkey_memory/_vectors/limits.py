@@ -14,6 +14,9 @@ CLUSTER_BATCH = 3
 READ_DOCUMENTS = 500
 """Documents in a request that reads by id."""
 
+SCRIPTED_READ = 50
+"""From so many documents on, exact search reads them with a script, where that can be."""
+
 NOTED_IDS = 500
 """Ids in an entry of the log of changes."""
 

@@ -10,6 +10,7 @@ from .._errors import CommandError, PermissionDeniedError
 from .._keys import document_id, document_key, scan_pattern
 from .._plans import (
     AskCluster,
+    AskFacts,
     AskPrimaries,
     Command,
     Now,
@@ -157,21 +158,45 @@ def _ids(schema: IndexSchema, keys: Sequence[bytes]) -> list[str]:
     return found
 
 
+_PARTS = ("_content", "_metadata", "_embedding")
+_FETCH = """
+local found = {}
+for i, key in ipairs(KEYS) do
+  local parts = redis.call('HMGET', key, unpack(ARGV))
+  parts[#ARGV + 1] = redis.call('PEXPIRETIME', key)
+  found[i] = parts
+end
+return found
+"""
+_SCRIPTED = "reads documents by script"
+
+
 def _fetch_plan(schema: IndexSchema, ids: list[str]) -> Plan[list[Read]]:
     found: list[Read] = []
     for start in range(0, len(ids), limits.READ_DOCUMENTS):
         some = ids[start : start + limits.READ_DOCUMENTS]
-        commands: list[Command] = []
-        for one in some:
-            key = document_key(schema.name, one)
-            commands.append(("HMGET", key, "_content", "_metadata", "_embedding"))
-            commands.append(("PEXPIRETIME", key))
-        replies = yield Request(
-            f"read documents of index {schema.name!r}", tuple(commands), repeatable=True
-        )
-        found += [
+        replies = yield from _replies_plan(schema, some)
+        for one, (*parts, expires) in zip(some, replies, strict=True):
             # It may expire between the two.
-            Read(one, None if expires == _GONE else parts, expires)
-            for one, parts, expires in zip(some, replies[::2], replies[1::2], strict=True)
-        ]
+            found.append(Read(one, None if expires == _GONE else parts, expires))
     return found
+
+
+def _replies_plan(schema: IndexSchema, ids: list[str]) -> Plan[list[list[Any]]]:
+    """The parts of each document, and its expiry."""
+    operation = f"read documents of index {schema.name!r}"
+    keys = [document_key(schema.name, one) for one in ids]
+    if len(ids) >= limits.SCRIPTED_READ and not (yield AskCluster(operation)):
+        # Many commands take a client longer than the server: one has to do.
+        facts: dict[str, Any] = yield AskFacts(operation)
+        if facts.get(_SCRIPTED, True):
+            script = ("EVAL_RO", _FETCH, str(len(keys)), *keys, *_PARTS)
+            (reply,) = yield Request(operation, (script,), errors_as_replies=True, repeatable=True)
+            if not isinstance(reply, CommandError):
+                return list(answered(reply))
+            facts[_SCRIPTED] = not isinstance(reply, PermissionDeniedError)
+    commands: list[Command] = []
+    for key in keys:
+        commands += [("HMGET", key, *_PARTS), ("PEXPIRETIME", key)]
+    replies = yield Request(operation, tuple(commands), repeatable=True)
+    return [[*parts, at] for parts, at in zip(replies[::2], replies[1::2], strict=True)]
