@@ -28,6 +28,8 @@ from valkey_memory._plans import (
     AskPrimaries,
     Command,
     Lanes,
+    Pause,
+    Plan,
     Reply,
     Request,
     Scan,
@@ -38,6 +40,7 @@ from valkey_memory._plans import (
 )
 from valkey_memory._server.clients import ClientFactory
 from valkey_memory._server.settings import Settings
+from valkey_memory._vectors.schema import is_ready
 
 RECORDINGS = Path(__file__).parent / "recordings"
 ADDRESS = "the-search-server"
@@ -217,6 +220,18 @@ class _TapedConnection(ValkeyConnection):
         return ADDRESS
 
 
+def settled_plan(step: Step) -> Plan[None]:
+    """Wait until an index that ``step`` made is filled: how long that takes is in no recording."""
+    commands = step.commands if isinstance(step, Request) else ()
+    for name in [command[1] for command in commands if command[0] == "FT.CREATE"]:
+        while True:
+            replies = yield AskPrimaries("settle", ("FT.INFO", name))
+            found = replies.values()
+            if all(isinstance(reply, Exception) or is_ready(reply) for reply in found):
+                break
+            yield Pause(0.01)
+
+
 class RecordingConnection(_TapedConnection):
     """Runs every step on ``real``.
 
@@ -247,6 +262,7 @@ class RecordingConnection(_TapedConnection):
         described = self._before(step)
         try:
             reply = self._real._execute(step)
+            self._real.run(settled_plan(step))
         except ValkeyMemoryError as error:
             self._after(described, error)
             raise
@@ -259,6 +275,7 @@ class RecordingConnection(_TapedConnection):
         described = self._before(step)
         try:
             reply = await self._real._aexecute(step)
+            await self._real.arun(settled_plan(step))
         except ValkeyMemoryError as error:
             self._after(described, error)
             raise
