@@ -1,0 +1,205 @@
+"""Operations that have to see every document, while an index is filled in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from valkey_memory import ServerUnavailableError, ValkeyConnection
+from valkey_memory._keys import document_key
+from valkey_memory._plans import AskCluster, AskPrimaries, Pause, Plan, Request
+from valkey_memory._vectors import limits
+from valkey_memory._vectors.schema import IndexSchema
+from valkey_memory._vectors.server import ServerEngine
+from valkey_memory._vectors.walk import delete_all_plan, stored_ids_plan
+
+from ..search_server import send
+from .conftest import INDEX, WORKER
+from .documents import doc
+
+MANY = 3_000
+
+server_backends = pytest.mark.parametrize("backend", ["json", "hash", "flat-hash"], indirect=True)
+
+# On a real server
+
+
+@pytest.fixture
+def left(make_index: Any) -> Callable[[], Any]:
+    """Many documents, whose index was dropped."""
+    index = make_index()
+    index.upsert([doc(number, user_id=f"u{number % 3}") for number in range(MANY)])
+    assert index.drop() is True
+    return lambda: make_index()
+
+
+def stored(connection: ValkeyConnection) -> int:
+    found, cursor = 0, b"0"
+    while True:
+        cursor, keys = send(connection, "SCAN", cursor, "MATCH", f"{INDEX}:*", "COUNT", "1000")
+        found += len(keys)
+        if cursor == b"0":
+            return found
+
+
+@pytest.mark.real_search
+@server_backends
+def test_a_new_index_answers_completely(left: Callable[[], Any]) -> None:
+    index = left()
+    index.create()
+    assert index.count() == MANY
+    assert left().count({"user_id": "u1"}) == MANY // 3
+    assert len(left().page(limit=MANY)) == MANY
+
+
+@pytest.mark.real_search
+@server_backends
+def test_a_new_index_deletes_completely(
+    left: Callable[[], Any], vector_connection: ValkeyConnection
+) -> None:
+    index = left()
+    index.create()
+    assert index.delete_where({"user_id": "u1"}) == MANY // 3
+    assert stored(vector_connection) == MANY - MANY // 3
+    assert index.delete_where(None) == MANY - MANY // 3
+    assert stored(vector_connection) == 0
+
+
+@pytest.mark.real_search
+@server_backends
+def test_a_new_index_is_dropped_with_all_documents(
+    left: Callable[[], Any], vector_connection: ValkeyConnection
+) -> None:
+    index = left()
+    index.create()
+    assert index.drop(delete_documents=True) is True
+    assert stored(vector_connection) == 0
+
+
+@pytest.mark.real_search
+@server_backends
+def test_documents_without_an_index_are_dropped(
+    left: Callable[[], Any], vector_connection: ValkeyConnection
+) -> None:
+    send(vector_connection, "SET", f"{INDEX}:counter", "5")
+    send(vector_connection, "HSET", f"{INDEX}:settings", "a", "b")
+    assert left().drop(delete_documents=True) is True
+    assert stored(vector_connection) == 2
+    assert left().drop(delete_documents=True) is False
+
+
+@pytest.mark.real_search
+@server_backends
+def test_what_could_not_be_indexed_is_dropped_too(
+    make_index: Any, vector_connection: ValkeyConnection
+) -> None:
+    make_index(dimension=3).upsert([])
+    index = make_index()
+    index.upsert([doc(1), doc(2)])
+    index.drop()
+    # Documents of four numbers, and an index of three.
+    small = make_index(dimension=3)
+    small.create()
+    assert small.drop(delete_documents=True) is True
+    assert stored(vector_connection) == 0
+
+
+# The plans, step by step
+
+SCHEMA = IndexSchema("notes", 4)
+OPERATIONS: dict[str, Callable[[ServerEngine], Plan[Any]]] = {
+    "count": lambda engine: engine.count_plan(None),
+    "page": lambda engine: engine.page_plan(
+        None, 0, 5, embeddings=False, order_by=None, descending=False
+    ),
+    "delete_where": lambda engine: engine.delete_where_plan(None),
+}
+BUSY, READY = {b"state": b"backfill_in_progress"}, {b"state": b"ready"}
+
+
+def driven(plan: Plan[Any], *, cluster: bool, states: Iterator[Any]) -> tuple[Any, list[Any]]:
+    """The result of a plan on a server without documents, and the steps that it took."""
+    steps: list[Any] = []
+    reply: Any = None
+    try:
+        while True:
+            step = plan.send(reply)
+            steps.append(step)
+            if isinstance(step, AskCluster):
+                reply = cluster
+            elif isinstance(step, AskPrimaries):
+                reply = {"one": next(states), "other": next(states) if cluster else READY}
+            elif isinstance(step, Request):
+                reply = [next(states) if c[0] == "FT.INFO" else [0] for c in step.commands]
+            else:
+                reply = None
+    except StopIteration as done:
+        return done.value, steps
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+@pytest.mark.parametrize("cluster", [False, True], ids=["standalone", "cluster"])
+def test_an_index_is_waited_for(
+    operation: Callable[[ServerEngine], Plan[Any]], cluster: bool
+) -> None:
+    states = [BUSY, READY, READY, BUSY, READY, READY] if cluster else [BUSY, BUSY, BUSY, READY]
+    plan = operation(ServerEngine(SCHEMA))
+    _, steps = driven(plan, cluster=cluster, states=iter(states))
+    assert len([step for step in steps if isinstance(step, Pause)]) == 2
+    searches = [step.commands[-1][0] for step in steps if isinstance(step, Request)]
+    assert searches[-1] == "FT.SEARCH"
+    assert isinstance(steps[-2], AskPrimaries)  # nothing is asked before it is ready
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+@pytest.mark.parametrize("cluster", [False, True], ids=["standalone", "cluster"])
+def test_a_ready_index_costs_no_more(
+    operation: Callable[[ServerEngine], Plan[Any]], cluster: bool
+) -> None:
+    states = iter([READY] * 10)
+    _, steps = driven(operation(ServerEngine(SCHEMA)), cluster=cluster, states=states)
+    trips = [step for step in steps if not isinstance(step, AskCluster)]
+    assert len(trips) == (2 if cluster else 1)
+    assert all(step.repeatable for step in trips if isinstance(step, Request))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_an_index_that_is_never_ready_is_an_error(
+    operation: Callable[[ServerEngine], Plan[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "READY_SECONDS", 0.2)
+    states = iter([BUSY] * 100)
+    with pytest.raises(ServerUnavailableError, match=r"after 0\.2 s the index is still being"):
+        driven(operation(ServerEngine(SCHEMA)), cluster=False, states=states)
+
+
+# The walk over the keys, which any server can do
+
+
+@pytest.fixture(params=["standalone", "cluster"])
+def plain(request: pytest.FixtureRequest) -> Iterator[ValkeyConnection]:
+    connection: ValkeyConnection = request.getfixturevalue(f"{request.param}_connection")
+    yield connection
+    connection.run(delete_all_plan(IndexSchema(NAME, 4, storage="hash"), ("hash", "json")))
+    send(connection, "UNLINK", f"{NAME}:counter", errors_as_replies=True)
+    send(connection, "UNLINK", f"{NAME}:settings", errors_as_replies=True)
+
+
+NAME = f"vmwalk-{WORKER}"
+
+
+def test_a_walk_finds_documents_and_nothing_else(plain: ValkeyConnection) -> None:
+    schema = IndexSchema(NAME, 4, storage="hash")
+    for number in range(30):
+        send(plain, "HSET", document_key(NAME, f"d{number}"), "_metadata", "{}", "_embedding", "x")
+    send(plain, "SET", f"{NAME}:counter", "5")
+    send(plain, "HSET", f"{NAME}:settings", "a", "b")
+    send(plain, "HSET", f"{NAME}x:d1", "_embedding", "x")
+    found = plain.run(stored_ids_plan("look", schema, ("hash", "json")))
+    assert found == {"hash": sorted(f"d{number}" for number in range(30)), "json": []}
+    assert plain.run(delete_all_plan(schema, ("hash", "json"))) == 30
+    assert send(plain, "EXISTS", f"{NAME}:settings") == 1
+    assert send(plain, "EXISTS", f"{NAME}x:d1") == 1
+    send(plain, "UNLINK", f"{NAME}x:d1")
