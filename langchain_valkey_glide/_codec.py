@@ -32,7 +32,13 @@ from valkey_memory import MessageEncodeError
 from valkey_memory.adapters import (
     Codec,
     Element,
+    encoding,
+    from_dialect,
+    is_plain,
+    is_text,
+    open_to_json,
     parse_arguments,
+    plain_data,
     read_tool_call,
     to_json,
     tool_call,
@@ -98,7 +104,10 @@ def _known_class(message: BaseMessage) -> type[BaseMessage]:
 
 
 class LangChainCodec(Codec[BaseMessage]):
-    """Codec of ``langchain_core.messages``. What it writes, it reads back equal."""
+    """Codec of ``langchain_core.messages``. What it writes, it reads back equal.
+
+    But objects come back as their dict, list or text; see ``valkey_memory.adapters.plain_data``.
+    """
 
     def encode(self, message: BaseMessage) -> Element:
         if not isinstance(message, BaseMessage):
@@ -106,14 +115,19 @@ class LangChainCodec(Codec[BaseMessage]):
                 f"a message must be a langchain_core BaseMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
+        with encoding(message):
+            return self._encode(message)
+
+    def _encode(self, message: BaseMessage) -> Element:
         cls = _known_class(message)
         values = message.__dict__
         role = _ROLES[cls] or values["role"]
         content = values["content"]
-        element: Element = {
-            "role": role,
-            "content": content if type(content) is str else to_json(content, "content"),
-        }
+        if type(content) is not str:
+            if not isinstance(content, (str, list)):
+                raise MessageEncodeError(f"content is {type(content).__name__}, no string or list")
+            content = to_json(content, "content", objects=plain_data)
+        element: Element = {"role": role, "content": content}
         lc: dict[str, Any] = {}
         for name, default in _EXTRA_FIELDS[cls]:
             value = values.get(name, default)
@@ -128,9 +142,7 @@ class LangChainCodec(Codec[BaseMessage]):
         if extra:
             lc["extra"] = extra
         if calls := lc.get("tool_calls"):
-            element["tool_calls"] = [
-                tool_call(call.get("id"), call["name"], call["args"]) for call in calls
-            ]
+            element["tool_calls"] = _neutral_calls(calls)
             if all(_is_standard(call) for call in calls):
                 del lc["tool_calls"]  # the neutral form says it all
         for name in ("tool_call_id", "name", "id"):
@@ -141,11 +153,14 @@ class LangChainCodec(Codec[BaseMessage]):
             del lc["additional_kwargs"]
         if cls is not _CLASS_OF_ROLE.get(role):
             lc["class"] = cls.__name__
-        if lc:
-            element["lc"] = {name: to_json(value, name) for name, value in lc.items()}
+        # Without lc an element is plain code's, which gets back all of it as it is.
+        if lc or "id" in element or type(content) is not str:
+            element["lc"] = {name: open_to_json(value, name) for name, value in lc.items()}
         return element
 
     def decode(self, element: Element) -> BaseMessage:
+        if is_plain(element) and not is_text(element):
+            element = from_dialect(element)
         role, lc = element["role"], element.get("lc")
         content = element.get("content")
         values: dict[str, Any] = {"content": "" if content is None else content}
@@ -154,10 +169,13 @@ class LangChainCodec(Codec[BaseMessage]):
                 values[name] = element[name]
         if lc is None:
             cls = _CLASS_OF_ROLE.get(role, ChatMessage)
+            if "beside" in element and cls is AIMessage:
+                values["additional_kwargs"] = element["beside"]
+            if "is_error" in element:
+                values["status"] = "error"
         else:
-            cls = _CLASSES[name] if (name := lc.pop("class", None)) else _CLASS_OF_ROLE[role]
-            values.update(lc.pop("extra", ()))
-            values.update(lc)
+            cls = _class_of(role, lc)
+            values.update(_own_fields(cls, element, lc))
         if cls is ToolMessage or cls is ToolMessageChunk:
             values["tool_call_id"] = element.get("tool_call_id") or ""
         elif issubclass(cls, (ChatMessage, ChatMessageChunk)):
@@ -183,6 +201,31 @@ class LangChainCodec(Codec[BaseMessage]):
             for name, default in _EXTRA_FIELDS[cls]:
                 message.__dict__[name] = values.get(name, copy.copy(default))
         return message
+
+
+def _class_of(role: str, lc: dict[str, Any]) -> type[BaseMessage]:
+    """The class that ``lc`` names, unless it would change what the role says."""
+    of_role = _CLASS_OF_ROLE.get(role, ChatMessage)
+    if (name := lc.get("class")) is None:
+        return of_role
+    cls = _CLASSES[name]
+    if _ROLES[cls] in ("", role) or issubclass(cls, of_role):
+        return cls
+    return of_role
+
+
+def _own_fields(cls: type[BaseMessage], element: Element, lc: dict[str, Any]) -> dict[str, Any]:
+    """What ``lc`` says of the class's own fields and of extra ones; of neutral ones nothing."""
+    own = {name: lc[name] for name, _ in _EXTRA_FIELDS[cls] if name in lc}
+    extra = dict(lc.get("extra") or ())
+    own.update((name, extra[name]) for name in extra.keys() - cls.model_fields.keys())
+    if "tool_calls" in own and _neutral_calls(own["tool_calls"]) != element.get("tool_calls"):
+        del own["tool_calls"]
+    return own
+
+
+def _neutral_calls(calls: list[dict[str, Any]]) -> list[Element]:
+    return [tool_call(call.get("id"), call["name"], call["args"]) for call in calls]
 
 
 def _is_standard(call: dict[str, Any]) -> bool:

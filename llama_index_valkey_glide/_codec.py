@@ -47,16 +47,22 @@ from valkey_memory.adapters import (
     block_type,
     construct,
     data_url,
+    encoding,
     file_block,
+    from_dialect,
     has_fields,
     image_block,
+    is_plain,
+    is_text,
+    open_to_json,
     parse_arguments,
     read_tool_call,
+    reasoning_text,
     split_data_url,
     standard_block,
     text_block,
-    to_json,
     tool_call,
+    tool_result,
 )
 
 _BLOCKS: dict[str, type[BaseModel]] = {
@@ -78,6 +84,7 @@ _CALL_TEXT = "tool_call_text"
 _CONTENT_URL = "content_url"
 _MISSING = object()
 _NEUTRAL_KWARGS = ("tool_call_id", "name")
+_GUESSED = ("image_mimetype", "format", "video_mimetype", "document_mimetype")
 
 
 # Most messages are a role and a text. Those are made many at once, which makes a long conversation
@@ -87,12 +94,6 @@ _constructible = has_fields(TextBlock, "block_type", "text") and has_fields(
 )
 
 
-def _is_text(element: Element) -> bool:
-    """Whether the element is a role and a text, and nothing else."""
-    content = element.get("content")
-    return type(content) is str and content != "" and len(element) == 2 + ("ts" in element)
-
-
 def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
     texts = [{"block_type": "text", "text": element["content"]} for element in elements]
     fields = [
@@ -100,19 +101,6 @@ def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
         for element, block in zip(elements, construct(TextBlock, texts, {"text"}), strict=True)
     ]
     return construct(ChatMessage, fields, {"role", "blocks"})
-
-
-def _plain(value: Any) -> Any:
-    """Pydantic objects as dicts, URLs and paths as strings, all else as it is."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, (AnyUrl, PurePath)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if type(value) is list:
-        return [_plain(item) for item in value]
-    return value
 
 
 def _fields(block: BaseModel) -> dict[str, Any]:
@@ -134,36 +122,36 @@ def _field(value: Any) -> Any:
             return value
     if isinstance(value, PurePath):
         return {"path": str(value)}
-    if isinstance(value, BaseModel) and "block_type" in value.__dict__:
-        return _fields(value)
+    if isinstance(value, AnyUrl):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return _fields(value) if "block_type" in value.__dict__ else value.model_dump()
     if type(value) is list and all(isinstance(item, BaseModel) for item in value):
         return [_field(item) for item in value]
-    return _plain(value)
+    return value
 
 
 def _build(fields: Mapping[str, Any]) -> BaseModel:
-    """A block from ``_fields``, its nested blocks first."""
+    """A block from ``_fields``, its nested blocks first.
+
+    Whether a local file is there does not matter, and nobody looks: the path is put in last.
+    """
     cls = _BLOCKS[fields["block_type"]]
     values = {**fields}
-    if isinstance(path := values.get("path"), dict):
-        values["path"] = Path(path["path"])
+    path = values.pop("path", None)
     for name in ("content", "cited_content"):
         nested = values.get(name)
         if isinstance(nested, list):
             values[name] = [_build(item) for item in nested]
         elif isinstance(nested, dict):
             values[name] = _build(nested)
-    try:
-        return cls.model_validate(values)
-    except ValidationError:
-        # A local file that the block points to may be gone; the message stays readable.
-        path = values.pop("path", None)
-        if not isinstance(path, Path):
-            raise
-        block = cls.model_validate(values)
-        block.__dict__["path"] = path
+    block = cls.model_validate(values)
+    # Validators guess these from an address, if they were not found from the path before.
+    block.__dict__.update((name, values[name]) for name in _GUESSED if name in values)
+    if "path" in fields:
+        block.__dict__["path"] = Path(path["path"]) if isinstance(path, dict) else path
         block.__pydantic_fields_set__.add("path")
-        return block
+    return block
 
 
 def _to_neutral(block: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -193,9 +181,9 @@ def _from_neutral(item: object, *, as_url: bool = False) -> BaseModel | None:
 
     ``as_url`` leaves a data URL in one piece.
     """
-    if isinstance(item, dict) and (kind := block_type(item)) in REASONING:
-        thought = item.get(kind) or item.get("text")
-        return ThinkingBlock(content=thought) if isinstance(thought, str) else None
+    if isinstance(item, dict) and block_type(item) in REASONING:
+        thought = reasoning_text(item)
+        return None if thought is None else ThinkingBlock(content=thought)
     block = standard_block(item)
     if block is None:
         return None
@@ -229,7 +217,8 @@ def _from_standard(block: Mapping[str, Any], *, as_url: bool) -> BaseModel | Non
 class LlamaIndexCodec(Codec[ChatMessage]):
     """Codec of ``llama_index.core.llms.ChatMessage``. What it writes, it reads back equal.
 
-    But Pydantic objects in additional_kwargs come back as dicts, URLs and paths there as strings.
+    But objects in additional_kwargs and the arguments of tools come back as their dict, list or
+    text; see ``valkey_memory.adapters.plain_data``.
     """
 
     def encode(self, message: ChatMessage) -> Element:
@@ -238,12 +227,8 @@ class LlamaIndexCodec(Codec[ChatMessage]):
                 f"a message must be a llama_index ChatMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
-        try:
+        with encoding(message):
             return self._encode(message)
-        except RecursionError:
-            raise MessageEncodeError(
-                "message cannot be stored: it is nested too deep, or contains itself"
-            ) from None
 
     def _encode(self, message: ChatMessage) -> Element:
         role = MessageRole(message.role)  # pydantic does not check what is assigned
@@ -257,13 +242,15 @@ class LlamaIndexCodec(Codec[ChatMessage]):
         else:
             _encode_blocks(blocks, element, li)
         if message.additional_kwargs:
-            _encode_kwargs(_plain(message.additional_kwargs), element, li)
+            _encode_kwargs(dict(message.additional_kwargs), element, li)
+        if not isinstance(element["content"], (str, list)):
+            raise MessageEncodeError(f"a text block holds {type(element['content']).__name__}")
         if li:
-            element["li"] = to_json(li, "message")
+            element["li"] = {name: open_to_json(value, name) for name, value in li.items()}
         return element
 
     def decode_all(self, elements: Sequence[Element]) -> list[ChatMessage]:
-        are_text = list(map(_is_text, elements)) if _constructible else [False] * len(elements)
+        are_text = list(map(is_text, elements)) if _constructible else [False] * len(elements)
         if all(are_text):
             return _text_messages(elements)
         texts = iter(_text_messages(list(compress(elements, are_text))))
@@ -273,20 +260,30 @@ class LlamaIndexCodec(Codec[ChatMessage]):
         ]
 
     def decode(self, element: Element) -> ChatMessage:
+        if is_plain(element):
+            element = from_dialect(element)
         li = element.get("li") or {}
-        role = _ROLES.get(li.get("role") or element["role"], _USER)
-        kwargs = dict(li.get("kwargs") or ())
+        kwargs = {**element.get("beside", {}), **dict(li.get("kwargs") or ())}
         for name in _NEUTRAL_KWARGS:
             if name in element:
                 kwargs[name] = element[name]
         calls = element.get("tool_calls") or ()
         if calls and li.get("tool_calls") == "kwargs":
             kwargs["tool_calls"], calls = calls, ()
-        content = element.get("content")
-        message = ChatMessage(role=role, blocks=_decode_blocks(content, calls, li, element))
+        blocks = _decode_blocks(element.get("content"), calls, li)
+        if isinstance(thought := kwargs.get("reasoning_content"), str) and not li:
+            blocks.insert(0, ThinkingBlock(content=thought))
+            del kwargs["reasoning_content"]
+        message = ChatMessage(role=_role(element["role"], li), blocks=blocks)
         if kwargs:
             message.additional_kwargs = kwargs
         return message
+
+
+def _role(role: str, li: Mapping[str, Any]) -> MessageRole:
+    """LlamaIndex's name of a role: ``li`` tells which of several for the same."""
+    own = _ROLES.get(li.get("role", role), _USER)
+    return own if _NEUTRAL_ROLES.get(own) == role else _ROLES.get(role, _USER)
 
 
 def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> None:
@@ -335,9 +332,8 @@ def _read_call(call: Mapping[str, Any], *, as_text: bool = False) -> ToolCallBlo
     )
 
 
-def _decode_blocks(
-    content: Any, calls: Any, li: Mapping[str, Any], element: Element
-) -> list[BaseModel]:
+def _decode_blocks(content: Any, calls: Any, li: Mapping[str, Any]) -> list[Any]:
+    """The blocks of a message. All that the neutral part says is in them, whatever ``li`` says."""
     items = [content] if isinstance(content, str) else content or []
     layout = li.get("blocks")
     if layout is None:
@@ -346,31 +342,48 @@ def _decode_blocks(
         layout = ["content"] * len(items) + ["tool_call"] * len(calls)
     contents, tool_calls = iter(items), iter(calls)
     beyond = li.get("fields") or {}
-    blocks: list[BaseModel] = []
+    blocks: list[Any] = []
     for position, entry in enumerate(layout):
-        block: BaseModel | None
         if entry in ("content", _CONTENT_URL):
-            block = _from_neutral(next(contents), as_url=entry == _CONTENT_URL)
+            found = _content_blocks(next(contents), as_url=entry == _CONTENT_URL)
+            if lost := beyond.get(str(position)):
+                found = [_with_fields(block, lost) for block in found]
+            blocks += found
         elif entry in ("tool_call", _CALL_TEXT):
-            block = _read_call(next(tool_calls), as_text=entry == _CALL_TEXT)
-        else:
-            block = _build(entry)
-        if block is None:
-            continue
-        if lost := beyond.get(str(position)):
-            block = _build({**_fields(block), **lost})
-        blocks.append(block)
-    return blocks
+            blocks.append(_read_call(next(tool_calls), as_text=entry == _CALL_TEXT))
+        elif not isinstance(block := _build(entry), TextBlock):  # texts are neutral
+            blocks.append(block)
+    for item in contents:
+        blocks += _content_blocks(item) if item else []
+    return blocks + [_read_call(call) for call in tool_calls]
+
+
+def _content_blocks(item: object, *, as_url: bool = False) -> list[BaseModel]:
+    """What a neutral block is for LlamaIndex: one block, none, or those of a tool's result."""
+    if result := tool_result(item):
+        inside = result.content if isinstance(result.content, list) else [result.content]
+        return [block for one in inside for block in _content_blocks(one)]
+    block = _from_neutral(item, as_url=as_url)
+    return [] if block is None else [block]
+
+
+def _with_fields(block: BaseModel, lost: Mapping[str, Any]) -> BaseModel:
+    """A content block with what its neutral form left out; type and text stay."""
+    own = _fields(block)
+    changes = {name: value for name, value in lost.items() if name not in ("block_type", "text")}
+    return _build({**own, **changes})
 
 
 def _encode_kwargs(kwargs: dict[str, Any], element: Element, li: dict[str, Any]) -> None:
     for name in _NEUTRAL_KWARGS:
         if type(kwargs.get(name)) is str:
             element[name] = kwargs.pop(name)
-    calls = kwargs.get("tool_calls")
-    if calls and "tool_calls" not in element and _are_neutral_calls(calls):
-        element["tool_calls"] = to_json(kwargs.pop("tool_calls"), "tool_calls")
-        li["tool_calls"] = "kwargs"
+    if kwargs.get("tool_calls") and "tool_calls" not in element:
+        calls = open_to_json(kwargs["tool_calls"], "tool_calls")
+        if _are_neutral_calls(calls):
+            element["tool_calls"] = calls
+            li["tool_calls"] = "kwargs"
+            del kwargs["tool_calls"]
     if kwargs:
         li["kwargs"] = kwargs
 

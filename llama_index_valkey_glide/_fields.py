@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
     BaseModel,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_serializer,
     model_serializer,
+    model_validator,
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
 from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
 
 from ._codec import LlamaIndexCodec
+
+
+def _seconds(ttl: TTL | None) -> float | None:
+    return ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
 
 
 class ChatStoreFields(BaseModel):
@@ -62,7 +69,7 @@ class ChatStoreFields(BaseModel):
         )
         super().__init__(
             url=url if connection is None else connection.url,
-            ttl=ttl.total_seconds() if isinstance(ttl, timedelta) else ttl,
+            ttl=_seconds(ttl),
             max_messages=max_messages,
             key_prefix=key_prefix,
             refresh_ttl_on_read=refresh_ttl_on_read,
@@ -84,6 +91,18 @@ class ChatStoreFields(BaseModel):
             refresh_ttl_on_read=self.refresh_ttl_on_read,
             on_corrupt=self.on_corrupt,
         )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_class_name(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take what a dump adds; the constructor knows no such argument."""
+        if isinstance(data, dict) and data.get("class_name") == cls.__name__:
+            data = {name: value for name, value in data.items() if name != "class_name"}
+        return handler(data)
+
+    @field_serializer("ttl")
+    def _in_seconds(self, ttl: TTL | None) -> float | None:
+        return _seconds(ttl)  # one that was assigned may be a timedelta
 
     @model_serializer(mode="wrap")
     def custom_model_dump(

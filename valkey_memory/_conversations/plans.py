@@ -9,9 +9,10 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
 from .._arguments import TTL, check_count, check_index, ttl_to_milliseconds
-from .._errors import CorruptMessageError, InvalidArgumentError
+from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
+from .._messages.values import BY_FOREIGN_CODE
 from .._plans import Plan, change_plan
 from . import changes
 from .listing import session_ids_plan
@@ -97,8 +98,8 @@ class ConversationPlans(Generic[M]):
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
-        check_count(offset, "offset", minimum=0)
-        check_count(limit, "limit")
+        check_count(offset, "offset", minimum=0, optional=False)
+        check_count(limit, "limit", optional=False)
         key = self.key(session_id)
         elements = yield from change_plan(
             changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)
@@ -134,13 +135,13 @@ class ConversationPlans(Generic[M]):
         return self._decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
-        check_count(n, "n")
+        check_count(n, "n", optional=False)
         key = self.key(session_id)
         elements = yield from change_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
-        check_count(n, "n")
+        check_count(n, "n", optional=False)
         key = self.key(session_id)
         elements = yield from change_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
@@ -175,7 +176,9 @@ class ConversationPlans(Generic[M]):
     # Messages and elements
 
     def _encode(self, messages: Iterable[M]) -> list[bytes]:
-        now = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
+        if not isinstance(messages, Iterable):
+            raise MessageEncodeError(f"messages must be several, not {type(messages).__name__}")
         return [dump_element(self._codec.encode(message), now) for message in messages]
 
     def _decode(
@@ -187,12 +190,12 @@ class ConversationPlans(Generic[M]):
         """
         try:
             return self._codec.decode_all(load_elements(elements))
-        except Exception:  # noqa: BLE001 - found and raised below
+        except BY_FOREIGN_CODE:  # found and raised below
             messages = []
         for position, raw in enumerate(elements, start):
             try:
                 messages.append(self._codec.decode(load_element(raw)))
-            except Exception as error:  # a codec meets whatever was stored; all of it has one name
+            except BY_FOREIGN_CODE as error:  # a codec meets whatever was stored
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error

@@ -8,7 +8,7 @@ from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
-from .._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
+from .._messages.codecs import Codec, encoding, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
     audio_block,
@@ -16,11 +16,14 @@ from .._messages.content import (
     data_url,
     file_block,
     image_block,
+    reasoning_text,
     split_data_url,
     standard_block,
     text_block,
 )
+from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
+from .._messages.objects import open_to_json, plain_data
 from .._messages.values import to_json
 from .._models.embedding import (
     BATCH_SIZE,
@@ -74,17 +77,25 @@ __all__ = [
     "construct",
     "data_url",
     "embed_documents",
+    "encoding",
     "file_block",
+    "from_dialect",
     "has_fields",
     "image_block",
+    "is_plain",
+    "is_text",
     "known_dimension",
     "mask",
+    "open_to_json",
     "parse_arguments",
+    "plain_data",
     "read_tool_call",
+    "reasoning_text",
     "split_data_url",
     "standard_block",
     "text_block",
     "to_json",
     "tool_call",
+    "tool_result",
     "with_options",
 ]
