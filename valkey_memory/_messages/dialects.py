@@ -50,7 +50,7 @@ def is_text(element: Element) -> bool:
 def from_dialect(element: Element) -> Element:
     """A plain element of any API, its calls, results and images where the neutral form has them.
 
-    It leaves out what nobody can read rather than fail: a message that plain code wrote well must
+    It leaves out what nobody can read rather than fail: a message that ``MessageStore`` takes must
     not close the conversation to a framework.
 
     Returns:
@@ -58,10 +58,15 @@ def from_dialect(element: Element) -> Element:
         ``tool_calls``, ``tool_call_id``, ``name``, ``id``, ``is_error`` (of a tool's result), and
         ``beside``: what OpenAI's API and its relatives have beside the content, which LangChain and
         LlamaIndex keep in additional_kwargs under the same names.
+
+    Raises:
+        ValueError: The content is none.
     """
     content = element.get("content")
     found: Element = {"role": element["role"], "content": None}
     if content is not None:
+        if not isinstance(content, (str, list, dict)):
+            raise ValueError(f"its content is a JSON {type(content).__name__}")
         found["content"] = _content(content)
     if images := list(_images(element.get("images"))):
         text = [text_block(content)] if isinstance(content, str) and content else _blocks(content)
