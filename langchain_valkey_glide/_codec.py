@@ -69,8 +69,8 @@ _CLASS_OF_ROLE: dict[str, type[BaseMessage]] = {
     "function": FunctionMessage,
     "remove": RemoveMessage,
 }
-# LangChain's own mark of OpenAI's developer role on a SystemMessage.
-_DEVELOPER = ("__openai_role__", "developer")
+_OPENAI_ROLE = "__openai_role__"
+"""Where a SystemMessage's additional_kwargs say that its role is OpenAI's developer."""
 
 _CALL_KEYS = {"type", "id", "name", "args"}
 _NEUTRAL = {"content", "type", "name", "id", "role", "tool_call_id"}
@@ -148,9 +148,11 @@ class LangChainCodec(Codec[BaseMessage]):
         for name in ("tool_call_id", "name", "id"):
             if (value := values.get(name)) is not None:
                 element[name] = value
-        if cls is SystemMessage and lc.get("additional_kwargs") == dict((_DEVELOPER,)):
+        if role == "system" and _is_developer(lc.get("additional_kwargs")):
             element["role"] = "developer"
-            del lc["additional_kwargs"]
+            kwargs = lc.pop("additional_kwargs")
+            if len(kwargs) > 1:
+                lc["additional_kwargs"] = {k: v for k, v in kwargs.items() if k != _OPENAI_ROLE}
         if cls is not _CLASS_OF_ROLE.get(role):
             lc["class"] = cls.__name__
         # Without lc an element is plain code's, which gets back all of it as it is.
@@ -183,7 +185,12 @@ class LangChainCodec(Codec[BaseMessage]):
         elif issubclass(cls, FunctionMessage):
             values.setdefault("name", "")
         elif role == "developer":
-            values["additional_kwargs"] = dict((_DEVELOPER,))
+            values["additional_kwargs"] = {
+                **values.get("additional_kwargs", {}),
+                _OPENAI_ROLE: "developer",
+            }
+        elif role == "system" and _OPENAI_ROLE in values.get("additional_kwargs", ()):
+            del values["additional_kwargs"][_OPENAI_ROLE]  # the role is what the element says
         assigned_calls = values.pop("tool_calls", None)
         if calls := element.get("tool_calls"):
             _add_tool_calls(values, calls)
@@ -222,6 +229,12 @@ def _own_fields(cls: type[BaseMessage], element: Element, lc: dict[str, Any]) ->
     if "tool_calls" in own and _neutral_calls(own["tool_calls"]) != element.get("tool_calls"):
         del own["tool_calls"]
     return own
+
+
+def _is_developer(additional_kwargs: Any) -> bool:
+    return isinstance(additional_kwargs, dict) and (
+        additional_kwargs.get(_OPENAI_ROLE) == "developer"
+    )
 
 
 def _neutral_calls(calls: list[dict[str, Any]]) -> list[Element]:

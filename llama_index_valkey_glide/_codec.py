@@ -15,68 +15,40 @@ cannot say, and nothing twice:
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from io import IOBase
 from itertools import compress
-from pathlib import Path, PurePath
 from typing import Any
 
 from llama_index.core.base.llms.types import (
-    AudioBlock,
-    CachePoint,
     ChatMessage,
-    CitableBlock,
-    CitationBlock,
-    DocumentBlock,
     ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
-    VideoBlock,
 )
-from pydantic import AnyUrl, BaseModel, ValidationError
+from pydantic import BaseModel
 
 from valkey_memory import MessageEncodeError
 from valkey_memory.adapters import (
-    REASONING,
     Codec,
     Element,
-    audio_block,
-    block_type,
     construct,
-    data_url,
     encoding,
-    file_block,
     from_dialect,
     has_fields,
-    image_block,
     is_plain,
     is_text,
     open_to_json,
     parse_arguments,
     read_tool_call,
-    reasoning_text,
     split_data_url,
-    standard_block,
-    text_block,
     tool_call,
     tool_result,
 )
 
-_BLOCKS: dict[str, type[BaseModel]] = {
-    "text": TextBlock,
-    "image": ImageBlock,
-    "audio": AudioBlock,
-    "video": VideoBlock,
-    "document": DocumentBlock,
-    "cache": CachePoint,
-    "citable": CitableBlock,
-    "citation": CitationBlock,
-    "thinking": ThinkingBlock,
-    "tool_call": ToolCallBlock,
-}
+from ._blocks import build_block, fields_of, from_neutral, to_neutral, with_fields
+
 _NEUTRAL_ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
 _ROLES: dict[str, MessageRole] = {role.value: role for role in MessageRole}
 _USER = MessageRole.USER  # looking up an enum's member takes time
@@ -84,7 +56,6 @@ _CALL_TEXT = "tool_call_text"
 _CONTENT_URL = "content_url"
 _MISSING = object()
 _NEUTRAL_KWARGS = ("tool_call_id", "name")
-_GUESSED = ("image_mimetype", "format", "video_mimetype", "document_mimetype")
 
 
 # Most messages are a role and a text. Those are made many at once, which makes a long conversation
@@ -101,117 +72,6 @@ def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
         for element, block in zip(elements, construct(TextBlock, texts, {"text"}), strict=True)
     ]
     return construct(ChatMessage, fields, {"role", "blocks"})
-
-
-def _fields(block: BaseModel) -> dict[str, Any]:
-    """A block's fields as JSON can hold them; ``_build`` is the inverse.
-
-    Media are base64 text, as LlamaIndex keeps them in bytes; an open file is read.
-    """
-    return {name: _field(value) for name, value in block.__dict__.items()}
-
-
-def _field(value: Any) -> Any:
-    if isinstance(value, IOBase):
-        value.seek(0)
-        return base64.b64encode(value.read()).decode()
-    if isinstance(value, bytes):
-        try:
-            return value.decode("ascii")
-        except UnicodeDecodeError:
-            return value
-    if isinstance(value, PurePath):
-        return {"path": str(value)}
-    if isinstance(value, AnyUrl):
-        return str(value)
-    if isinstance(value, BaseModel):
-        return _fields(value) if "block_type" in value.__dict__ else value.model_dump()
-    if type(value) is list and all(isinstance(item, BaseModel) for item in value):
-        return [_field(item) for item in value]
-    return value
-
-
-def _build(fields: Mapping[str, Any]) -> BaseModel:
-    """A block from ``_fields``, its nested blocks first.
-
-    Whether a local file is there does not matter, and nobody looks: the path is put in last.
-    """
-    cls = _BLOCKS[fields["block_type"]]
-    values = {**fields}
-    path = values.pop("path", None)
-    for name in ("content", "cited_content"):
-        nested = values.get(name)
-        if isinstance(nested, list):
-            values[name] = [_build(item) for item in nested]
-        elif isinstance(nested, dict):
-            values[name] = _build(nested)
-    block = cls.model_validate(values)
-    # Validators guess these from an address, if they were not found from the path before.
-    block.__dict__.update((name, values[name]) for name in _GUESSED if name in values)
-    if "path" in fields:
-        block.__dict__["path"] = Path(path["path"]) if isinstance(path, dict) else path
-        block.__pydantic_fields_set__.add("path")
-    return block
-
-
-def _to_neutral(block: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A content block in the neutral dialect, or None where that has no word for it."""
-    if isinstance(block, TextBlock):
-        return text_block(block.text)
-    if isinstance(block, ImageBlock):
-        if data := _media(fields["image"]):
-            return image_block(data_url(data, block.image_mimetype), block.detail)
-        return image_block(fields["url"], block.detail) if fields["url"] else None
-    if isinstance(block, AudioBlock):
-        data = _media(fields["audio"])
-        return audio_block(data, block.format) if data else None
-    if isinstance(block, DocumentBlock):
-        data = _media(fields["data"])
-        mime = block.document_mimetype
-        return file_block(data_url(data, mime), block.title) if data else None
-    return None
-
-
-def _media(data: Any) -> str | None:
-    return data if isinstance(data, str) and data else None
-
-
-def _from_neutral(item: object, *, as_url: bool = False) -> BaseModel | None:
-    """A neutral content block as LlamaIndex's, or None where LlamaIndex has no word for it.
-
-    ``as_url`` leaves a data URL in one piece.
-    """
-    if isinstance(item, dict) and block_type(item) in REASONING:
-        thought = reasoning_text(item)
-        return None if thought is None else ThinkingBlock(content=thought)
-    block = standard_block(item)
-    if block is None:
-        return None
-    try:
-        return _from_standard(block, as_url=as_url)
-    except ValidationError:
-        return None  # a URL that is none, for instance; LangChain takes anything
-
-
-def _from_standard(block: Mapping[str, Any], *, as_url: bool) -> BaseModel | None:
-    kind = block.get("type")
-    if kind == "text":
-        return TextBlock(text=block["text"])
-    if kind == "image_url":
-        url, detail = block["image_url"]["url"], block["image_url"].get("detail")
-        if not as_url and (parts := split_data_url(url)):
-            return ImageBlock(image=parts[1].encode(), image_mimetype=parts[0], detail=detail)
-        return ImageBlock(url=url, detail=detail)
-    if kind == "input_audio":
-        audio = block["input_audio"]
-        return AudioBlock(audio=audio["data"].encode(), format=audio["format"])
-    if kind == "file" and (parts := split_data_url(block["file"].get("file_data", ""))):
-        return DocumentBlock(
-            data=parts[1].encode(),
-            document_mimetype=parts[0],
-            title=block["file"].get("filename"),
-        )
-    return None
 
 
 class LlamaIndexCodec(Codec[ChatMessage]):
@@ -296,17 +156,17 @@ def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> N
             calls.append(tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs))
             layout.append(_CALL_TEXT if isinstance(block.tool_kwargs, str) else "tool_call")
             continue
-        fields = _fields(block)
-        if neutral := _to_neutral(block, fields):
+        fields = fields_of(block)
+        if neutral := to_neutral(block, fields):
             as_url = isinstance(block, ImageBlock) and not fields["image"]
             entry = _CONTENT_URL if as_url and split_data_url(fields["url"]) else "content"
             content.append(neutral)
             layout.append(entry)
-            again = _from_neutral(neutral, as_url=entry == _CONTENT_URL)
+            again = from_neutral(neutral, as_url=entry == _CONTENT_URL)
         else:
             layout.append(fields)
             continue
-        restored = _fields(again) if again is not None else {}
+        restored = fields_of(again) if again is not None else {}
         if lost := {
             name: fields[name] for name in fields if fields[name] != restored.get(name, _MISSING)
         }:
@@ -347,11 +207,11 @@ def _decode_blocks(content: Any, calls: Any, li: Mapping[str, Any]) -> list[Any]
         if entry in ("content", _CONTENT_URL):
             found = _content_blocks(next(contents), as_url=entry == _CONTENT_URL)
             if lost := beyond.get(str(position)):
-                found = [_with_fields(block, lost) for block in found]
+                found = [with_fields(block, lost) for block in found]
             blocks += found
         elif entry in ("tool_call", _CALL_TEXT):
             blocks.append(_read_call(next(tool_calls), as_text=entry == _CALL_TEXT))
-        elif not isinstance(block := _build(entry), TextBlock):  # texts are neutral
+        elif not isinstance(block := build_block(entry), TextBlock):  # texts are neutral
             blocks.append(block)
     for item in contents:
         blocks += _content_blocks(item) if item else []
@@ -363,15 +223,8 @@ def _content_blocks(item: object, *, as_url: bool = False) -> list[BaseModel]:
     if result := tool_result(item):
         inside = result.content if isinstance(result.content, list) else [result.content]
         return [block for one in inside for block in _content_blocks(one)]
-    block = _from_neutral(item, as_url=as_url)
+    block = from_neutral(item, as_url=as_url)
     return [] if block is None else [block]
-
-
-def _with_fields(block: BaseModel, lost: Mapping[str, Any]) -> BaseModel:
-    """A content block with what its neutral form left out; type and text stay."""
-    own = _fields(block)
-    changes = {name: value for name, value in lost.items() if name not in ("block_type", "text")}
-    return _build({**own, **changes})
 
 
 def _encode_kwargs(kwargs: dict[str, Any], element: Element, li: dict[str, Any]) -> None:

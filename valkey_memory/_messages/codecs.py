@@ -102,6 +102,10 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         self.timestamps = timestamps
 
     def encode(self, message: Mapping[str, Any]) -> Element:
+        with encoding(message):
+            return self._encode(message)
+
+    def _encode(self, message: Mapping[str, Any]) -> Element:
         # OpenAI's client gives its messages as objects.
         given = message if isinstance(message, Mapping) else as_dict(message)
         if given is None:

@@ -17,6 +17,8 @@ from .elements import FRAMEWORK_KEYS, Element
 from .objects import open_dumps
 
 _BESIDE = ("refusal", "audio", "function_call", "reasoning_content")
+_THOUGHTS = ("thinking", "reasoning")
+"""Ollama's and OpenRouter's names of reasoning_content."""
 _CALLS = frozenset({"tool_use", "tool_call", "function_call"})
 _IMAGE_TYPES = {"/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
 """How base64 of these begins; all else is taken for PNG."""
@@ -77,7 +79,11 @@ def from_dialect(element: Element) -> Element:
             found[name] = str(value)
     if isinstance(tool := element.get("tool_name"), str):  # Ollama's
         found.setdefault("name", tool)
-    if beside := {name: element[name] for name in _BESIDE if element.get(name) is not None}:
+    beside = {name: element[name] for name in _BESIDE if element.get(name) is not None}
+    for name in _THOUGHTS:
+        if isinstance(thought := element.get(name), str) and thought:
+            beside.setdefault("reasoning_content", thought)
+    if beside:
         found["beside"] = beside
     blocks = found["content"] if isinstance(found["content"], list) else []
     calls = element.get("tool_calls")
