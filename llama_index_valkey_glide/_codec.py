@@ -39,6 +39,7 @@ from valkey_memory.adapters import (
     has_fields,
     is_plain,
     is_text,
+    is_writable,
     open_to_json,
     parse_arguments,
     read_tool_call,
@@ -229,7 +230,7 @@ def _content_blocks(item: object, *, as_url: bool = False) -> list[BaseModel]:
 
 def _encode_kwargs(kwargs: dict[str, Any], element: Element, li: dict[str, Any]) -> None:
     for name in _NEUTRAL_KWARGS:
-        if type(kwargs.get(name)) is str:
+        if type(value := kwargs.get(name)) is str and is_writable(value):
             element[name] = kwargs.pop(name)
     if kwargs.get("tool_calls") and "tool_calls" not in element:
         calls = open_to_json(kwargs["tool_calls"], "tool_calls")
@@ -245,6 +246,7 @@ def _are_neutral_calls(calls: object) -> bool:
     if not isinstance(calls, list):
         return False
     try:
-        return all(isinstance(part, str) for call in calls for part in read_tool_call(call)[1:])
+        parts = [part for call in calls for part in read_tool_call(call)[1:]]
     except (TypeError, KeyError, AttributeError):
         return False
+    return all(isinstance(part, str) for part in parts) and is_writable(calls)

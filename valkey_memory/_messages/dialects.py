@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from .content import Block, block_type, data_url, image_block, standard_block, text_block
 from .elements import FRAMEWORK_KEYS, Element
 from .objects import open_dumps
+from .values import is_unicode
 
 _BESIDE = ("refusal", "audio", "function_call", "reasoning_content")
 _THOUGHTS = ("thinking", "reasoning")
@@ -33,8 +34,14 @@ class ToolResult(NamedTuple):
 
 
 def tool_call(call_id: str | None, name: str, arguments: Mapping[str, Any] | str) -> Element:
-    """A tool call in the neutral form, OpenAI's; arguments that are a string stay as they are."""
+    """A tool call in the neutral form, OpenAI's.
+
+    Arguments that are a string stay as they are, but for lone surrogates: those become the escape
+    that JSON has for them.
+    """
     text = arguments if isinstance(arguments, str) else open_dumps(arguments, "tool call").decode()
+    if not is_unicode(text):
+        text = text.encode(errors="backslashreplace").decode()
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
 
 

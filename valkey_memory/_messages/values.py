@@ -274,6 +274,15 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def is_writable(encoded: Any) -> bool:
+    """Whether JSON holds what ``to_json`` made: valid Unicode, not nested too deep."""
+    try:
+        orjson.dumps(encoded)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
 def with_tagged_text(encoded: Any) -> Any:
     """What ``to_json`` made, with a tag around each text that is not valid Unicode.
 

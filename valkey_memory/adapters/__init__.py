@@ -24,7 +24,7 @@ from .._messages.content import (
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
 from .._messages.objects import open_to_json, plain_data
-from .._messages.values import to_json
+from .._messages.values import is_writable, to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
@@ -84,6 +84,7 @@ __all__ = [
     "image_block",
     "is_plain",
     "is_text",
+    "is_writable",
     "known_dimension",
     "mask",
     "open_to_json",
