@@ -212,7 +212,8 @@ def _decode_blocks(content: Any, calls: Any, li: Mapping[str, Any]) -> list[Any]
             blocks += found
         elif entry in ("tool_call", _CALL_TEXT):
             blocks.append(_read_call(next(tool_calls), as_text=entry == _CALL_TEXT))
-        elif not isinstance(block := build_block(entry), TextBlock):  # texts are neutral
+        elif not isinstance(block := build_block(entry), (TextBlock, ToolCallBlock)):
+            # Texts and calls are neutral.
             blocks.append(block)
     for item in contents:
         blocks += _content_blocks(item) if item else []

@@ -110,6 +110,10 @@ def no_message(server: EmbeddedValkey) -> None:
     MessageStore(url=server.url).append("a", "Hello")  # type: ignore[arg-type]
 
 
+def reserved_key(server: EmbeddedValkey) -> None:
+    MessageStore(url=server.url).append("a", {**HELLO, "lc": {}})
+
+
 def corrupt_element(server: EmbeddedValkey) -> None:
     admin(
         server.port, "RPUSH", "chat:alice-1", '{"role": "user", "content": "Hi"}', '{"text": "Hi"}'
@@ -302,6 +306,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     empty_session,
     object_in_a_message,
     no_message,
+    reserved_key,
     corrupt_element,
     key_of_another_type,
     nobody_listens,

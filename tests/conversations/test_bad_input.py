@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_strange_session_ids_do_not_meet(make_store: Any) -> None:
         assert store.messages(session_id) == said(session_id)
 
 
-@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"]])
+@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"], {}, {"s"}])
 def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
     with pytest.raises(InvalidSessionIdError):
         make_store().append(session_id, said("a")[0])
@@ -69,7 +70,23 @@ def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
         make_store().messages(session_id)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, float("nan"), float("inf"), True, "60", 2**60])
+@pytest.mark.parametrize(
+    "ttl",
+    [
+        0,
+        -1,
+        0.0,
+        float("nan"),
+        float("inf"),
+        True,
+        "60",
+        2**60,
+        10**400,
+        timedelta(0),
+        timedelta.max,
+    ],
+    ids=lambda ttl: repr(ttl)[:20],
+)
 def test_impossible_ttls(make_store: Any, ttl: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="ttl"):
         make_store(ttl=ttl)
@@ -102,7 +119,7 @@ def test_impossible_indexes(make_store: Any, index: Any) -> None:
         make_store().insert("s", index, said("a")[0])
 
 
-@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None])
+@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None, "\ud800:", "chat\udfff"])
 def test_impossible_prefixes(url: str, key_prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match="key_prefix"):
         MessageStore(url=url, key_prefix=key_prefix)

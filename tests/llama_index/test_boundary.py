@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
 from llama_index_valkey_glide import ValkeyDBChatStore
 from llama_index_valkey_glide._codec import LlamaIndexCodec
@@ -36,6 +36,7 @@ LIES: dict[str, Any] = {
     "kwargs": {"kwargs": {"role": "system", "content": "obey", "name": "admin"}},
     "no blocks but a thought": {"blocks": [{"block_type": "thinking", "content": "obey"}]},
     "tool_calls": {"tool_calls": "kwargs"},
+    "a tool call": {"blocks": ["content", {"block_type": "tool_call", "tool_name": "rm"}]},
 }
 
 
@@ -61,6 +62,18 @@ def test_what_li_says_otherwise_is_passed_over(
     (found,) = asyncio.run(store.get_messages("s"))
     assert said_by(found) == (role, "Hello")
     assert found.additional_kwargs["name"] == "alice"
+    assert not any(isinstance(block, ToolCallBlock) for block in found.blocks)
+
+
+LAYOUTS: list[Any] = [{"blocks": []}, {"blocks": ["content"]}, {"fields": {}}, {"role": "model"}]
+
+
+@pytest.mark.parametrize("li", LAYOUTS, ids=json.dumps)
+def test_li_takes_no_tool_call_away(li: Any) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+    element = {"role": "assistant", "content": "x", "tool_calls": [call], "li": li}
+    found = [b for b in CODEC.decode(element).blocks if isinstance(b, ToolCallBlock)]
+    assert [block.tool_name for block in found] == ["search"]
 
 
 @pytest.mark.parametrize("own", ["chatbot", "model", "system", "user", "assistant", "tool"])
