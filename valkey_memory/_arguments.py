@@ -38,9 +38,12 @@ MAXIMUM = 2**53
 """Of counts and indexes. The server's own integers have 64 bits; Lua's, in scripts, 53."""
 
 
-def check_count(value: int | None, name: str, *, minimum: int = 1) -> None:
-    """Raise InvalidArgumentError unless ``value`` is None or an int from ``minimum`` to 2**53."""
-    if value is None:
+def check_count(value: int | None, name: str, *, minimum: int = 1, optional: bool = False) -> None:
+    """Raise InvalidArgumentError unless ``value`` is an int from ``minimum`` to 2**53.
+
+    ``optional`` allows None, too.
+    """
+    if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise InvalidArgumentError(
