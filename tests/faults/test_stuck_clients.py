@@ -143,6 +143,24 @@ def test_a_replica_for_good_says_so(runner: asyncio.Runner | None) -> None:
         assert not caught.value.outcome_unknown
 
 
+def test_a_replica_that_lost_its_primary(runner: asyncio.Runner | None) -> None:
+    """It answers MASTERDOWN; as soon as it is a primary, the same store goes on."""
+    with (
+        EmbeddedValkey(config={"replica-serve-stale-data": "no"}) as server,
+        ValkeyConnection.from_url(server.url, request_timeout=0.5) as connection,
+    ):
+        call = Caller(MessageStore(connection=connection), runner)
+        call("append", "s", said("a")[0])
+        told(server.port, "REPLICAOF", "127.0.0.1", "1")
+        for method, arguments in [("messages", ()), ("append", (said("b")[0],))]:
+            with pytest.raises(NotPrimaryError) as caught:
+                call(method, "s", *arguments)
+            assert not caught.value.outcome_unknown
+        told(server.port, "REPLICAOF", "NO", "ONE")
+        call("append", "s", said("c")[0])
+        assert texts(call("messages", "s")) == ["a", "c"]
+
+
 def test_a_rotated_password(runner: asyncio.Runner | None) -> None:
     with (
         EmbeddedValkey() as server,
