@@ -75,8 +75,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
             limit: At most so many. Default: all.
             offset: Skip so many of the oldest. Default: 0.
         """
-        check_count(limit, "limit", minimum=0)
-        check_count(offset, "offset", minimum=0)
+        check_count(limit, "limit", minimum=0, optional=True)
+        check_count(offset, "offset", minimum=0, optional=True)
         status = None if status is None else _checked(status)
         if limit == 0:
             return []
@@ -138,12 +138,12 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest ``n`` active messages and return them."""
-        check_count(n, "n", minimum=0, optional=False)
+        check_count(n, "n", minimum=0)
         return await self._store.adelete_oldest(key, n) if n else []
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Move the oldest ``n`` active messages to the archived ones and return them."""
-        check_count(n, "n", minimum=0, optional=False)
+        check_count(n, "n", minimum=0)
         return await self._store.aarchive_oldest(key, n) if n else []
 
     async def get_keys(self) -> list[str]:

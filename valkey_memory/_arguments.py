@@ -38,10 +38,10 @@ MAXIMUM = 2**53
 """Of counts and indexes. The server's own integers have 64 bits; Lua's, in scripts, 53."""
 
 
-def check_count(value: int | None, name: str, *, minimum: int = 1, optional: bool = True) -> None:
-    """Raise InvalidArgumentError unless ``value`` is an int from ``minimum`` to 2**53, or None.
+def check_count(value: int | None, name: str, *, minimum: int = 1, optional: bool = False) -> None:
+    """Raise InvalidArgumentError unless ``value`` is an int from ``minimum`` to 2**53.
 
-    ``optional=False``: None is not allowed.
+    ``optional`` allows None, too.
     """
     if value is None and optional:
         return

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, SystemM
 
 from langchain_valkey_glide._codec import LangChainCodec
 from valkey_memory._messages.elements import load_element
-from valkey_memory._messages.values import BY_FOREIGN_CODE
+from valkey_memory._messages.values import BY_FOREIGN_DATA
 
 CODEC = LangChainCodec()
 
@@ -134,7 +134,7 @@ def test_no_lc_changes_role_or_text(role: str, lc: Any) -> None:
     raw = json.dumps({"role": role, "content": "Hello", "tool_call_id": "c1", "lc": lc}).encode()
     try:
         found = CODEC.decode(load_element(raw))
-    except BY_FOREIGN_CODE:
+    except BY_FOREIGN_DATA:
         return  # a corrupt element
     assert (role_of(found), found.content, found.text) == (role, "Hello", "Hello")
     assert [block for block in found.content_blocks if block["type"] == "text"] == [

@@ -19,7 +19,7 @@ from llama_index_valkey_glide import ValkeyDBChatStore
 from llama_index_valkey_glide._codec import LlamaIndexCodec
 from valkey_memory import ValkeyConnection
 from valkey_memory._messages.elements import load_element
-from valkey_memory._messages.values import BY_FOREIGN_CODE
+from valkey_memory._messages.values import BY_FOREIGN_DATA
 from valkey_memory._plans import atomic
 
 CODEC = LlamaIndexCodec()
@@ -230,6 +230,6 @@ def test_no_li_changes_role_or_text(role: str, li: Any) -> None:
     raw = json.dumps({"role": role, "content": "Hello", "li": li}).encode()
     try:
         found = CODEC.decode(load_element(raw))
-    except BY_FOREIGN_CODE:
+    except BY_FOREIGN_DATA:
         return  # a corrupt element
     assert said_by(found) == (role, "Hello")

@@ -12,7 +12,7 @@ from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milli
 from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
-from .._messages.values import BY_FOREIGN_CODE
+from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
@@ -46,7 +46,7 @@ class ConversationPlans(Generic[M]):
         refresh_ttl_on_read: bool,
         on_corrupt: OnCorrupt,
     ) -> None:
-        check_count(max_messages, "max_messages")
+        check_count(max_messages, "max_messages", optional=True)
         if on_corrupt not in ("raise", "skip"):
             raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip", not {on_corrupt!r}')
         if refresh_ttl_on_read and ttl is None:
@@ -102,14 +102,14 @@ class ConversationPlans(Generic[M]):
     # Reading
 
     def messages_plan(self, session_id: str, last: int | None) -> Plan[list[M]]:
-        check_count(last, "last")
+        check_count(last, "last", optional=True)
         key, start = self.key(session_id), 0 if last is None else -last
         elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
-        check_count(offset, "offset", minimum=0, optional=False)
-        check_count(limit, "limit", optional=False)
+        check_count(offset, "offset", minimum=0)
+        check_count(limit, "limit")
         key = self.key(session_id)
         elements = yield from change_plan(
             changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)
@@ -145,13 +145,13 @@ class ConversationPlans(Generic[M]):
         return self._decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
-        check_count(n, "n", optional=False)
+        check_count(n, "n")
         key = self.key(session_id)
         elements = yield from _once_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
-        check_count(n, "n", optional=False)
+        check_count(n, "n")
         key = self.key(session_id)
         elements = yield from _once_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
@@ -201,16 +201,19 @@ class ConversationPlans(Generic[M]):
         """
         try:
             return self._codec.decode_all(load_elements(elements))
-        except BY_FOREIGN_CODE:  # found and raised below
-            messages = []
+        except BY_FOREIGN_DATA as error:
+            failed = error
+        messages = []
         for position, raw in enumerate(elements, start):
             try:
                 messages.append(self._codec.decode(load_element(raw)))
-            except BY_FOREIGN_CODE as error:  # a codec meets whatever was stored
+            except BY_FOREIGN_DATA as error:
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error
                 _log.warning("skipped: %s", corrupt)
+        if len(messages) == len(elements):
+            raise failed  # by no element: a signal handler of the application threw it
         return messages
 
     def _decode_deleted(self, key: str, index: int, element: bytes | None) -> M | None:

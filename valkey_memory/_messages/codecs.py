@@ -33,7 +33,7 @@ class Codec(Protocol[M]):
     def decode(self, element: Element) -> M:
         """A fresh message, which may be made of ``element``'s own parts.
 
-        May raise what is in ``values.BY_FOREIGN_CODE``; the caller names key and position.
+        May raise what is in ``values.BY_FOREIGN_DATA``; the caller names key and position.
         """
         ...
 

@@ -41,6 +41,12 @@ BY_FOREIGN_CODE = (
 """What code that meets a value of an unexpected form raises. Not Exception: a signal handler of the
 application's, for a time limit, throws its own through any code that happens to run."""
 
+BY_FOREIGN_DATA = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(AssertionError, ImportError, NotImplementedError, RecursionError, StopIteration),
+)
+"""What reading raises, which meets whatever was stored. RuntimeError is not in it."""
+
 Convert: TypeAlias = Callable[[Any, str], Any]
 """What makes plain data of an object that is none, given its path; or raises."""
 
