@@ -32,7 +32,6 @@ from valkey_memory import MessageEncodeError
 from valkey_memory.adapters import (
     Codec,
     Element,
-    encoding,
     from_dialect,
     is_plain,
     is_text,
@@ -90,6 +89,8 @@ def _extra_fields(cls: type[BaseMessage]) -> list[tuple[str, Any]]:
 
 
 _EXTRA_FIELDS = {cls: _extra_fields(cls) for cls in _ROLES}
+_EXTRA_NAMES = {cls: {name for name, _ in fields} for cls, fields in _EXTRA_FIELDS.items()}
+_ALL_NAMES = {cls: set(cls.model_fields) for cls in _ROLES}
 
 
 def _known_class(message: BaseMessage) -> type[BaseMessage]:
@@ -109,16 +110,12 @@ class LangChainCodec(Codec[BaseMessage]):
     But objects come back as their dict, list or text; see ``valkey_memory.adapters.plain_data``.
     """
 
-    def encode(self, message: BaseMessage) -> Element:
+    def to_element(self, message: BaseMessage) -> Element:
         if not isinstance(message, BaseMessage):
             raise MessageEncodeError(
                 f"a message must be a langchain_core BaseMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
-        with encoding(message):
-            return self._encode(message)
-
-    def _encode(self, message: BaseMessage) -> Element:
         cls = _known_class(message)
         values = message.__dict__
         role = _ROLES[cls] or values["role"]
@@ -177,7 +174,8 @@ class LangChainCodec(Codec[BaseMessage]):
                 values["status"] = "error"
         else:
             cls = _class_of(role, lc)
-            values.update(_own_fields(cls, element, lc))
+            if lc:
+                values.update(_own_fields(cls, element, lc))
         if cls is ToolMessage or cls is ToolMessageChunk:
             values["tool_call_id"] = element.get("tool_call_id") or ""
         elif issubclass(cls, (ChatMessage, ChatMessageChunk)):
@@ -200,7 +198,7 @@ class LangChainCodec(Codec[BaseMessage]):
             {**values},  # a validator adds to what it is given
             self_instance=cls.__new__(cls),
         )
-        if lc is not None and issubclass(cls, AIMessage):
+        if lc and issubclass(cls, AIMessage):
             # Validators derive calls from chunks and additional_kwargs anew, and drop what a call
             # has beyond its form; what was stored is what was there.
             if assigned_calls is not None:
@@ -223,9 +221,11 @@ def _class_of(role: str, lc: dict[str, Any]) -> type[BaseMessage]:
 
 def _own_fields(cls: type[BaseMessage], element: Element, lc: dict[str, Any]) -> dict[str, Any]:
     """What ``lc`` says of the class's own fields and of extra ones; of neutral ones nothing."""
-    own = {name: lc[name] for name, _ in _EXTRA_FIELDS[cls] if name in lc}
-    extra = dict(lc.get("extra") or ())
-    own.update((name, extra[name]) for name in extra.keys() - cls.model_fields.keys())
+    names = _EXTRA_NAMES[cls]
+    own = {name: value for name, value in lc.items() if name in names}
+    if extra := lc.get("extra"):
+        taken = _ALL_NAMES[cls]
+        own.update((name, value) for name, value in dict(extra).items() if name not in taken)
     if "tool_calls" in own and _neutral_calls(own["tool_calls"]) != element.get("tool_calls"):
         del own["tool_calls"]
     return own

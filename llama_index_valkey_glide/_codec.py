@@ -34,7 +34,6 @@ from valkey_memory.adapters import (
     Codec,
     Element,
     construct,
-    encoding,
     from_dialect,
     has_fields,
     is_plain,
@@ -82,16 +81,12 @@ class LlamaIndexCodec(Codec[ChatMessage]):
     text; see ``valkey_memory.adapters.plain_data``.
     """
 
-    def encode(self, message: ChatMessage) -> Element:
+    def to_element(self, message: ChatMessage) -> Element:
         if not isinstance(message, ChatMessage):
             raise MessageEncodeError(
                 f"a message must be a llama_index ChatMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
-        with encoding(message):
-            return self._encode(message)
-
-    def _encode(self, message: ChatMessage) -> Element:
         role = MessageRole(message.role)  # pydantic does not check what is assigned
         element: Element = {"role": _NEUTRAL_ROLES.get(role, role.value)}
         li: dict[str, Any] = {}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from .._errors import MessageEncodeError
@@ -26,9 +25,28 @@ class Codec(Protocol[M]):
     timestamps: bool = True
     """Whether elements are stamped with the time."""
 
-    def encode(self, message: M) -> Element:
-        """An element; ``ts`` only where the message has one. Raises MessageEncodeError."""
+    def to_element(self, message: M) -> Element:
+        """An element; ``ts`` only where the message has one. May raise anything."""
         ...
+
+    def encode(self, message: M) -> Element:
+        """``to_element``, with one error for whatever a message of an unexpected form makes fail.
+
+        Raises:
+            MessageEncodeError: It cannot be stored.
+        """
+        try:
+            return self.to_element(message)
+        except MessageEncodeError:
+            raise
+        except RecursionError:
+            raise MessageEncodeError(
+                "message cannot be stored: it is nested too deep, or contains itself"
+            ) from None
+        except BY_FOREIGN_CODE as error:
+            raise MessageEncodeError(
+                f"{type(message).__name__} cannot be stored: {type(error).__name__}: {error}"
+            ) from error
 
     def decode(self, element: Element) -> M:
         """A fresh message, which may be made of ``element``'s own parts.
@@ -40,23 +58,6 @@ class Codec(Protocol[M]):
     def decode_all(self, elements: Sequence[Element]) -> list[M]:
         """``decode`` of each, for codecs that are faster at many than one by one."""
         return [self.decode(element) for element in elements]
-
-
-@contextmanager
-def encoding(message: object) -> Iterator[None]:
-    """Raise MessageEncodeError for whatever a message of an unexpected form makes fail."""
-    try:
-        yield
-    except MessageEncodeError:
-        raise
-    except RecursionError:
-        raise MessageEncodeError(
-            "message cannot be stored: it is nested too deep, or contains itself"
-        ) from None
-    except BY_FOREIGN_CODE as error:
-        raise MessageEncodeError(
-            f"{type(message).__name__} cannot be stored: {type(error).__name__}: {error}"
-        ) from error
 
 
 def read_tool_call(call: Mapping[str, Any]) -> tuple[str | None, str, str]:
@@ -101,11 +102,7 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         self.extra_keys = extra_keys
         self.timestamps = timestamps
 
-    def encode(self, message: Mapping[str, Any]) -> Element:
-        with encoding(message):
-            return self._encode(message)
-
-    def _encode(self, message: Mapping[str, Any]) -> Element:
+    def to_element(self, message: Mapping[str, Any]) -> Element:
         # OpenAI's client gives its messages as objects.
         given = message if isinstance(message, Mapping) else as_dict(message)
         if given is None:

@@ -47,7 +47,7 @@ def tool_call(call_id: str | None, name: str, arguments: Mapping[str, Any] | str
 
 def is_plain(element: Element) -> bool:
     """Whether no framework wrote the element, as far as it says."""
-    return not any(name in element for name in FRAMEWORK_KEYS)
+    return element.keys().isdisjoint(FRAMEWORK_KEYS)
 
 
 def is_text(element: Element) -> bool:

@@ -45,7 +45,8 @@ BY_FOREIGN_DATA = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
     *(AssertionError, ImportError, NotImplementedError, RecursionError, StopIteration),
 )
-"""What reading raises, which meets whatever was stored. RuntimeError is not in it."""
+"""What reading raises, which meets whatever was stored. Others, such as those that an application
+throws from its signal handlers, pass."""
 
 Convert: TypeAlias = Callable[[Any, str], Any]
 """What makes plain data of an object that is none, given its path; or raises."""

@@ -8,7 +8,7 @@ from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
-from .._messages.codecs import Codec, encoding, parse_arguments, read_tool_call
+from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
     audio_block,
@@ -77,7 +77,6 @@ __all__ = [
     "construct",
     "data_url",
     "embed_documents",
-    "encoding",
     "file_block",
     "from_dialect",
     "has_fields",
