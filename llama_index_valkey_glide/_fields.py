@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
+from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
 
 from ._codec import LlamaIndexCodec
 
@@ -49,6 +49,7 @@ class ChatStoreFields(BaseModel):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
         store = ConversationStore(
             LlamaIndexCodec(),
@@ -108,6 +109,9 @@ class ChatStoreFields(BaseModel):
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
         """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
         fields = data | kwargs
+        if "url" in fields:
+            fields["url"] = hide_url(fields["url"])
+        data = kwargs = {}  # for the sake of tools that print variables
         fields.pop("class_name", None)
         return cls(**fields)
 

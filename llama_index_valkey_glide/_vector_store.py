@@ -341,6 +341,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         return type(self).from_dict, (self.to_dict(),)
 
     def __repr_args__(self) -> Any:
+        if not hasattr(self, "_index"):
+            return  # it could not be made, and a tool that prints variables asks
         for name, value in super().__repr_args__():
             yield name, mask(value) if name == "url" and value else value
 

@@ -5,12 +5,14 @@ All are checked before anything is sent.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from ._errors import InvalidArgumentError
+from ._secrets import hide_url
 
 TTL: TypeAlias = int | float | timedelta
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +62,8 @@ def check_index(index: int) -> None:
 def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
     """Have ``help`` and ``inspect.signature`` name the options that a function passes on.
 
+    A URL among its arguments hides its password before the function's variables have it.
+
     Args:
         options: The TypedDict of its ``**options``.
         source: What takes them in the end, and has their defaults.
@@ -67,12 +71,18 @@ def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
     known = inspect.signature(source).parameters
 
     def name_them(function: F) -> F:
+        @functools.wraps(function)
+        def hide_url_and_call(*arguments: Any, **keywords: Any) -> Any:
+            if "url" in keywords:
+                keywords["url"] = hide_url(keywords["url"])
+            return function(*arguments, **keywords)
+
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         passed_on = [known[name] for name in options.__annotations__]
-        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        hide_url_and_call.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*own, *passed_on]
         )
-        return function
+        return cast("F", hide_url_and_call)
 
     return name_them

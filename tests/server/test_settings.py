@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory._server.settings import Settings, mask, parse, resolve_url
+from valkey_memory._secrets import mask
+from valkey_memory._server.settings import Settings, parse, resolve_url
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ class ClientFactory:
             client = glide_sync.GlideClusterClient.create(self.configuration(glide_sync))
             return client
         except glide_sync.GlideError as error:
-            raise self.error(error, operation) from error
+            raise self.error(error, operation) from without_frames(error)
 
     def _ask_sync(self, glide_sync: ModuleType, *, any_node: bool = False) -> SyncClient:
         """A standalone client; what it was asked, unless that is known, is in ``_cluster``."""
@@ -190,7 +190,7 @@ class ClientFactory:
             client = await glide.GlideClusterClient.create(self.configuration(glide, lazy=True))
             return client
         except glide.GlideError as error:
-            raise self.error(error, operation) from error
+            raise self.error(error, operation) from without_frames(error)
 
     async def _ask_async(self, glide: ModuleType, *, any_node: bool = False) -> AsyncClient:
         configuration = self.configuration(glide, lazy=True, any_node=any_node)
@@ -227,7 +227,9 @@ class ClientFactory:
         credentials = None
         if self._iam is not None or settings.password is not None:
             credentials = glide.ServerCredentials(
-                password=settings.password, username=settings.username, iam_config=self._iam
+                password=None if settings.password is None else str(settings.password),
+                username=settings.username,
+                iam_config=self._iam,
             )
         elif settings.username is not None:
             raise ConfigurationError(
@@ -273,6 +275,14 @@ class ClientFactory:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """``error`` of GLIDE's, without the frames that have the password in their variables."""
+    before: BaseException | None = error
+    while before is not None:
+        before = before.with_traceback(None).__context__
+    return error
 
 
 def milliseconds(seconds: float) -> int:

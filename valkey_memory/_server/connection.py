@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import weakref
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,10 +15,11 @@ from .._errors import (
     EventLoopError,
 )
 from .._plans import Plan, Reply, Step, Work, arun, run
+from .._secrets import Secret, hide_url, mask
 from .clients import ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients
-from .settings import READ_FROM, Settings, mask, parse, resolve_url
+from .settings import Settings, change, parse, resolve_url
 
 if TYPE_CHECKING:
     from glide import BackoffStrategy, IamAuthConfig, ReadFrom, TlsAdvancedConfiguration
@@ -108,24 +108,11 @@ class ValkeyConnection:
             ConfigurationError: The URL or an option cannot work. Nothing was opened.
         """
         url = resolve_url(url)
-        settings = parse(url)
-        if read_from is not None and not isinstance(read_from, str):
-            read_from = read_from.name.lower()
-        if read_from is not None and read_from not in READ_FROM:
-            raise ConfigurationError(
-                f"read_from {read_from!r} is unknown: use one of {', '.join(READ_FROM)}"
-            )
-        for name, seconds in (
-            ("request_timeout", request_timeout),
-            ("connection_timeout", connection_timeout),
-        ):
-            if seconds is not None and not seconds > 0:
-                raise ConfigurationError(f"{name} must be more than 0 seconds, not {seconds!r}")
-        if tls is not None and not settings.tls:
-            raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
         given: dict[str, Any] = {
             "username": username,
-            "password": password,
+            # Of what is no string only its type: that is refused, in sight of tools that print
+            # variables.
+            "password": Secret(password) if isinstance(password, str) else type(password),
             "cluster": cluster,
             "request_timeout": request_timeout,
             "connection_timeout": connection_timeout,
@@ -133,8 +120,14 @@ class ValkeyConnection:
             "client_az": client_az,
             "client_name": client_name,
         }
+        if password is None:
+            given["password"] = None
+        del password
+        settings = parse(url)
         changes = {name: value for name, value in given.items() if value is not None}
-        settings = replace(settings, **changes)
+        settings = change(settings, changes)
+        if tls is not None and not settings.tls:
+            raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
         factory = ClientFactory(settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         reproducible = not changes and not any((tls, iam, reconnect_strategy))
         return cls(factory, url=url if reproducible else None)
@@ -196,7 +189,7 @@ class ValkeyConnection:
     @property
     def url(self) -> str | None:
         """The URL that gives an equal connection, with its password; None when none does."""
-        return self._url
+        return None if self._url is None else str(self._url)
 
     def for_primaries(self) -> ValkeyConnection:
         """This connection, or one beside it that reads from primaries where this one does not.
@@ -324,7 +317,7 @@ class ValkeyConnection:
                 "this connection cannot be pickled: it has clients or options that no URL holds. "
                 "Make it with from_url and a URL alone"
             )
-        return ValkeyConnection.shared, (self._url,)
+        return ValkeyConnection.shared, (str(self._url),)
 
     def __repr__(self) -> str:
         return f"<ValkeyConnection {self.address}{' closed' if self._closed else ''}>"
@@ -337,6 +330,7 @@ _shared_lock = threading.Lock()
 
 def choose_connection(url: str | None, connection: ValkeyConnection | None) -> ValkeyConnection:
     """What a store given ``url`` and ``connection`` shall use."""
+    url = hide_url(url)
     if connection is None:
         return ValkeyConnection.shared(url)
     if url is not None:

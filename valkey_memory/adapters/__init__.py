@@ -29,7 +29,7 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
-from .._server.settings import mask
+from .._secrets import hide_url, mask
 from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.options import IndexOptions
@@ -75,6 +75,7 @@ __all__ = [
     "embed_documents",
     "file_block",
     "has_fields",
+    "hide_url",
     "image_block",
     "known_dimension",
     "mask",
