@@ -57,7 +57,7 @@ def send(
 
 
 @contextmanager
-def cluster(modules: Sequence[str] = ()) -> Iterator[list[int]]:
+def cluster(modules: Sequence[str] = (), node_timeout_ms: int = 5000) -> Iterator[list[int]]:
     """A three-node cluster without replicas; the ports of its nodes."""
     with ExitStack() as stack:
         nodes = [
@@ -66,7 +66,7 @@ def cluster(modules: Sequence[str] = ()) -> Iterator[list[int]]:
                     config={
                         "cluster-enabled": "yes",
                         "cluster-port": str(_free_port()),
-                        "cluster-node-timeout": "5000",
+                        "cluster-node-timeout": str(node_timeout_ms),
                     },
                     modules=modules,
                 )
@@ -101,25 +101,39 @@ def replicated() -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def replicated_cluster() -> Iterator[tuple[int, int]]:
-    """``cluster()`` and a replica of its first node, which has slot 0; the ports of these two."""
-    bus = str(_free_port())
-    config = {"cluster-enabled": "yes", "cluster-port": bus, "cluster-node-timeout": "5000"}
-    with cluster() as (primary, *_), EmbeddedValkey(config=config) as replica:
-        told(primary, "CONFIG", "SET", *next(iter(_SYNC_AT_ONCE.items())))
-        told(replica.port, "CLUSTER", "MEET", "127.0.0.1", str(primary), _bus(primary))
-        name = told(primary, "CLUSTER", "MYID").decode()
-        _wait(lambda: name.encode() in told(replica.port, "CLUSTER", "NODES"))
-        told(replica.port, "CLUSTER", "REPLICATE", name)
-        # It is shown with its slots once it has caught up.
-        _wait(lambda: b"%d" % replica.port in told(primary, "CLUSTER", "SLOTS"))
-        yield primary, replica.port
+def replicated_cluster(
+    *, replicas: int = 1, node_timeout_ms: int = 5000
+) -> Iterator[tuple[int, int]]:
+    """``cluster()`` and replicas of its first nodes; the ports of node and replica of slot 0."""
+    with cluster(node_timeout_ms=node_timeout_ms) as primaries, ExitStack() as stack:
+        ports = []
+        for primary in primaries[:replicas]:
+            config = {
+                "cluster-enabled": "yes",
+                "cluster-port": str(_free_port()),
+                "cluster-node-timeout": str(node_timeout_ms),
+            }
+            replica = stack.enter_context(EmbeddedValkey(config=config)).port
+            told(primary, "CONFIG", "SET", *next(iter(_SYNC_AT_ONCE.items())))
+            told(replica, "CLUSTER", "MEET", "127.0.0.1", str(primary), _bus(primary))
+            name = told(primary, "CLUSTER", "MYID").decode()
+            _wait_until_told(replica, name, "CLUSTER", "NODES")
+            told(replica, "CLUSTER", "REPLICATE", name)
+            ports.append(replica)
+        for primary, replica in zip(primaries, ports, strict=False):
+            # It is shown with its slots once it has caught up.
+            _wait_until_told(primary, str(replica), "CLUSTER", "SLOTS")
+        yield primaries[0], ports[0]
 
 
 def _bus(port: int) -> str:
     """The cluster bus port of the node at ``port``."""
     nodes = told(port, "CLUSTER", "NODES").decode()
     return nodes.partition(f":{port}@")[2].split()[0]
+
+
+def _wait_until_told(port: int, text: str, *command: str) -> None:
+    _wait(lambda: text.encode() in told(port, *command))
 
 
 def _wait(done: Callable[[], bool]) -> None:

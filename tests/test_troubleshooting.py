@@ -8,7 +8,9 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -30,11 +32,13 @@ from valkey_memory import (
     ValkeyMemoryError,
     VectorIndex,
 )
+from valkey_memory._conversations import changes
+from valkey_memory._plans import change_plan
 from valkey_memory._server import clients as _glide
 from valkey_memory._server.embedded import _free_port
 from valkey_memory._vectors.schema import IndexSchema, check_fits
 
-from .servers import admin
+from .servers import admin, told
 
 PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.md"
 HELLO = {"role": "user", "content": "Hello"}
@@ -131,8 +135,50 @@ def slow_server(server: EmbeddedValkey) -> None:
     with ValkeyConnection.from_url(server.url, request_timeout=0.1) as connection:
         store = MessageStore(connection=connection)
         store.count("alice-1")
-        admin(server.port, "CLIENT", "PAUSE", "600", "ALL")
+        admin(server.port, "CLIENT", "PAUSE", "4000", "ALL")
         store.append("alice-3", HELLO)
+
+
+def busy_server(server: EmbeddedValkey) -> None:
+    with (
+        EmbeddedValkey(config={"busy-reply-threshold": "50"}) as busy,
+        ValkeyConnection.from_url(busy.url, request_timeout=0.3) as connection,
+        ThreadPoolExecutor() as threads,
+    ):
+        store = MessageStore(connection=connection)
+        store.count("alice-1")
+        threads.submit(admin, busy.port, "EVAL", "local i = 0 while true do i = i + 1 end", "0")
+        try:
+            while b"busy" not in told_or_refused(busy.port, "PING").lower():
+                time.sleep(0.01)
+            store.append("alice-1", HELLO)
+        finally:
+            told(busy.port, "SCRIPT", "KILL")
+
+
+def told_or_refused(port: int, *command: str) -> bytes:
+    try:
+        return told(port, *command)
+    except RuntimeError as error:
+        return str(error).encode()
+
+
+def demoted_server(server: EmbeddedValkey) -> None:
+    with (
+        EmbeddedValkey() as demoted,
+        ValkeyConnection.from_url(demoted.url, request_timeout=0.3) as connection,
+    ):
+        store = MessageStore(connection=connection)
+        store.count("alice-1")
+        told(demoted.port, "REPLICAOF", "127.0.0.1", "1")
+        store.append("alice-1", HELLO)
+
+
+def lost_reply(server: EmbeddedValkey) -> None:
+    with ValkeyConnection.from_url(server.url) as connection:
+        for _ in range(2):
+            change = changes.delete_last("chat:alice-1", ttl_ms=None)
+            connection.run(change_plan(changes.once(change, b"token")))
 
 
 def closed_connection(server: EmbeddedValkey) -> None:
@@ -262,6 +308,9 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     nobody_listens,
     wrong_password,
     slow_server,
+    busy_server,
+    demoted_server,
+    lost_reply,
     closed_connection,
     foreign_loop,
     memory_is_full,

@@ -59,6 +59,21 @@ def check_index(index: int) -> None:
         raise InvalidArgumentError(f"index must be within 2**53, not {index!r}")
 
 
+_LONGEST_NAME = 256
+
+
+def check_once(once: str) -> str:
+    """Return ``once``; raise InvalidArgumentError when it cannot be the name of a write."""
+    try:
+        if isinstance(once, str) and 0 < len(once.encode()) <= _LONGEST_NAME:
+            return once
+    except UnicodeEncodeError:
+        pass
+    raise InvalidArgumentError(
+        f"once must be a string of 1 to {_LONGEST_NAME} bytes in UTF-8, not {once!r:.300}"
+    )
+
+
 def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
     """Have ``help`` and ``inspect.signature`` name the options that a function passes on.
 

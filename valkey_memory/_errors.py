@@ -16,10 +16,15 @@
     |-- EventLoopError                        a given async client used from a foreign loop
     |-- ConnectionClosedError                 used after close()
     |-- ConnectionFailedError (ConnectionError)   the server cannot be reached
-    |   `-- AuthenticationError               it was reached, and refused the credentials
+    |   |-- AuthenticationError               it was reached, and refused the credentials
+    |   `-- ConnectionLostError               it broke before the reply: the outcome is unknown
     |-- OperationTimeoutError (TimeoutError)  no reply in time: the outcome is unknown
+    |   `-- ReplyLostError                    it was applied, and what it returned is lost
     |-- KeyTypeError                          the key holds a value of another type
     |-- CommandError                          any other error reply of the server
+    |   |-- ServerUnavailableError            it cannot serve for now: loading, failing over, busy
+    |   |-- WriteRefusedError                 it takes no writes: full, or cannot save
+    |   |   `-- NotPrimaryError               it is a replica
     |   |-- PermissionDeniedError             the ACL user may not do that
     |   |-- UnknownCommandError               the server lacks the command, or its module
     |   |-- IndexNotFoundError                the server has no index of that name
@@ -28,14 +33,20 @@
 
 Errors that blame the caller are also ``ValueError``; those of the network are also the builtin
 ``ConnectionError`` or ``TimeoutError``, so code that knows nothing of this library still catches
-them.
+them. What may have been applied all the same says so with ``outcome_unknown``.
 """
 
 from __future__ import annotations
 
 
 class ValkeyMemoryError(Exception):
-    """Base class of every error raised by this library."""
+    """Base class of every error raised by this library.
+
+    Attributes:
+        outcome_unknown: Whether a write that raised this may have been applied. False: it was not.
+    """
+
+    outcome_unknown: bool = False
 
 
 class ConfigurationError(ValkeyMemoryError, ValueError):
@@ -135,15 +146,32 @@ class ConnectionClosedError(ValkeyMemoryError):
 
 
 class ConnectionFailedError(ValkeyMemoryError, ConnectionError):
-    """The server cannot be reached, or dropped the connection. A write may have been applied."""
+    """The server cannot be reached. Nothing was sent to it."""
 
 
 class AuthenticationError(ConnectionFailedError):
-    """The server was reached and refused the credentials."""
+    """The server was reached and refused the credentials.
+
+    After a password was changed on the server it may come for a call that had been sent before.
+    """
+
+
+class ConnectionLostError(ConnectionFailedError):
+    """The connection broke before the reply. The outcome is unknown, as after a timeout."""
+
+    outcome_unknown = True
 
 
 class OperationTimeoutError(ValkeyMemoryError, TimeoutError):
     """No reply came in time. The outcome is unknown: a write may have been applied."""
+
+    outcome_unknown = True
+
+
+class ReplyLostError(OperationTimeoutError):
+    """A change was applied, once, but the reply that held what it returned was lost on the way."""
+
+    outcome_unknown = False
 
 
 class KeyTypeError(ValkeyMemoryError):
@@ -152,6 +180,29 @@ class KeyTypeError(ValkeyMemoryError):
 
 class CommandError(ValkeyMemoryError):
     """The server answered with an error that no other class here stands for."""
+
+
+class ServerUnavailableError(CommandError):
+    """The server cannot serve the call for now. Nothing was applied.
+
+    It loads its data, its cluster is failing over or moving slots, or a script keeps it busy. The
+    library tried again for ``request_timeout`` before it raised this.
+    """
+
+
+class WriteRefusedError(CommandError):
+    """The server takes no writes: it is full, cannot save, or lacks replicas.
+
+    Nothing was applied.
+    """
+
+
+class NotPrimaryError(WriteRefusedError):
+    """The server is a replica, by now. Nothing was applied.
+
+    The library opened new connections for ``request_timeout`` before it raised this, and found no
+    primary behind the address.
+    """
 
 
 class PermissionDeniedError(CommandError):

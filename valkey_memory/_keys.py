@@ -24,6 +24,8 @@ SIDECARS: dict[str, str] = {ARCHIVED: "list"}
 What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new
 one needs its line here, and the scripts heed it.
 """
+WRITES = "writes"
+"""The list, beside these, of tokens of a conversation's last writes. It is no content of it."""
 
 _ESCAPE = "(?:25|7B|7D|7F|[01][0-9A-F])"
 _TO_ENCODE = re.compile(rf"[{{}}\x00-\x1f\x7f]|%(?={_ESCAPE})")
@@ -93,9 +95,14 @@ def sidecar(key: str, name: str) -> str:
     return f"{{{key}}}:{name}"
 
 
-def conversation_keys(key: str) -> list[str]:
-    """All keys of a conversation: its list, and its sidecars in the order of the table."""
+def content_keys(key: str) -> list[str]:
+    """What a conversation consists of: its list, and its sidecars in the order of the table."""
     return [key, *(sidecar(key, name) for name in SIDECARS)]
+
+
+def conversation_keys(key: str) -> list[str]:
+    """All keys of a conversation: its contents, and last the tokens of its writes."""
+    return [*content_keys(key), sidecar(key, WRITES)]
 
 
 def scan_pattern(prefix: str) -> str:

@@ -47,6 +47,10 @@ class Request:
     """Put the error of a command in place of its reply instead of raising the first one."""
     read_only: bool = False
     """Nothing is changed, so a replica may answer where the connection reads from them."""
+    repeatable: bool = False
+    """Sent twice it does the same as once, so it may be sent again when its outcome is unknown."""
+    key: str = ""
+    """One of its keys, which tells the node that has to answer. Empty: any."""
 
     def size(self) -> int:
         """Bytes of payload, roughly; long strings count by characters."""
@@ -101,6 +105,14 @@ class AskPrimaries:
     command: Command
 
 
+@dataclass(frozen=True, slots=True)
+class WriteToken:
+    """A new token for a write that shall be applied once, however often it arrives.
+
+    The reply is eight random bytes; none where the connection does not send writes again.
+    """
+
+
 # Steps that serve themselves
 
 
@@ -132,6 +144,17 @@ class Pause(Work):
 
 
 @dataclass(frozen=True, slots=True)
+class Elapsed(Work):
+    """Seconds since an unknown moment in the past, for measuring durations."""
+
+    def serve(self) -> float:
+        return time.monotonic()
+
+    async def aserve(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
 class Now(Work):
     """The time by this machine's clock, in Unix milliseconds."""
 
@@ -142,7 +165,7 @@ class Now(Work):
         return self.serve()
 
 
-Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | Work
+Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | WriteToken | Work
 Plan: TypeAlias = Generator[Step, Reply, T]
 
 # Changes
@@ -165,6 +188,7 @@ class Change(NamedTuple, Generic[T]):
         commands: Applied together, all or none.
         read: Makes the result of their replies; by default the first reply is the result.
         read_only: It only looks.
+        repeatable: Applied twice it changes what it does once, or it carries a write token.
     """
 
     operation: str
@@ -172,15 +196,21 @@ class Change(NamedTuple, Generic[T]):
     commands: tuple[Command, ...]
     read: Callable[[Sequence[Reply]], T] = _first
     read_only: bool = False
+    repeatable: bool = False
 
 
 def change_plan(change: Change[T]) -> Plan[T]:
     """Send ``change``, in one round trip."""
-    commands = change.commands
+    operation, key, commands, read, read_only, repeatable = change
     replies = yield Request(
-        change.operation, commands, atomic=len(commands) > 1, read_only=change.read_only
+        operation,
+        commands,
+        atomic=len(commands) > 1,
+        read_only=read_only,
+        repeatable=read_only or repeatable,
+        key=key,
     )
-    return change.read(replies)
+    return read(replies)
 
 
 def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:
@@ -206,6 +236,8 @@ def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:
         commands,
         atomic=together and len(commands) > 1,
         read_only=all(change.read_only for change in changes),
+        repeatable=all(change.read_only or change.repeatable for change in changes),
+        key=changes[0].key if together and changes else "",
     )
     results: list[Any] = []
     start = 0

@@ -26,7 +26,7 @@ _OPTION = re.compile(r"[a-z_]{1,40}")
 _VALUE = re.compile(r"[A-Za-z0-9_.-]*")
 _SHOWN_OPTIONS = {
     *("cluster", "request_timeout", "connection_timeout"),
-    *("read_from", "client_az", "client_name"),
+    *("read_from", "client_az", "client_name", "retry_writes"),
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from langchain_valkey_glide import ValkeyChatMessageHistory
 from llama_index_valkey_glide import ValkeyChatStore
 from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
-from valkey_memory._keys import conversation_keys, list_key
+from valkey_memory._keys import content_keys, list_key
 
 from ..cross.conversations import LANGCHAIN, LLAMA, PLAIN
 from ..servers import admin, send
@@ -46,7 +46,7 @@ def everything(connection: ValkeyConnection, prefix: str, ids: list[str]) -> dic
     """The raw lists, and whether they expire."""
     found: dict[str, object] = {}
     for one in ids:
-        for key in conversation_keys(list_key(prefix, one)):
+        for key in content_keys(list_key(prefix, one)):
             found[key] = (
                 send(connection, "LRANGE", key, "0", "-1"),
                 round(send(connection, "PTTL", key) / 20_000),

@@ -52,7 +52,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def ttls(connection: ValkeyConnection, key: str) -> list[int]:
     """Whole seconds that each key of a conversation has left; -1 without an expiry, -2 gone."""
-    keys = _keys.conversation_keys(key)
+    keys = _keys.content_keys(key)
     return [-(-found // 1000) if (found := send(connection, "PTTL", one)) > 0 else found
             for one in keys]  # fmt: skip
 

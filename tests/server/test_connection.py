@@ -115,7 +115,7 @@ def test_a_server_that_hangs_is_a_timeout(
     async def hang(store: MessageStore) -> None:
         count = store.acount if is_async else lambda s: asyncio.to_thread(store.count, s)
         await count("s")
-        admin(own_server.port, "CLIENT", "PAUSE", "1500", "ALL")
+        admin(own_server.port, "CLIENT", "PAUSE", "8000", "ALL")
         with pytest.raises(OperationTimeoutError, match="outcome is unknown") as caught:
             await count("s")
         assert isinstance(caught.value, TimeoutError)

@@ -31,6 +31,7 @@ from valkey_memory._plans import (
     ScanPage,
     Step,
     Work,
+    WriteToken,
 )
 from valkey_memory._server.clients import ClientFactory
 from valkey_memory._server.settings import Settings
@@ -105,7 +106,7 @@ def _in_order(command: Command) -> Command:
 
 def describe(step: Step) -> dict[str, Any]:
     """A step as JSON, without its reply."""
-    assert not isinstance(step, Work)  # it says nothing to the server
+    assert not isinstance(step, Work | WriteToken)  # it says nothing to the server
     described: dict[str, Any] = {"step": type(step).__name__, "operation": step.operation}
     if isinstance(step, Request):
         # GLIDE sends a string and its UTF-8 bytes alike.

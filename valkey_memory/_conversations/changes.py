@@ -7,12 +7,14 @@ Elements are bytes here; the store encodes and decodes them. What changes someth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import _keys
 from .._plans import Change, Command, nothing
 from . import scripts
 from .scripts import LIST, number_of, script
+
+T = TypeVar("T")
 
 
 def _trim(window: int | None) -> str:
@@ -29,6 +31,12 @@ def _elements(replies: Sequence[Any]) -> list[bytes]:
 
 def _any(replies: Sequence[Any]) -> bool:
     return bool(replies[0])
+
+
+def once(change: Change[T], token: str | bytes) -> Change[T]:
+    """``change``, a script, as one that is applied once, however often it arrives."""
+    (command,) = change.commands
+    return change._replace(commands=(scripts.with_token(command, token),), repeatable=True)
 
 
 def append(
@@ -126,7 +134,7 @@ def delete_archived(key: str) -> Change[bool]:
 
 def expire(key: str, ttl_ms: int | None) -> Change[bool]:
     """Let the conversation expire in ``ttl_ms``, or never when None; False if there is none."""
-    return Change(f"set the TTL of {key!r}", key, (_expire(key, ttl_ms),), _any)
+    return Change(f"set the TTL of {key!r}", key, (_expire(key, ttl_ms),), _any, repeatable=True)
 
 
 def _expire(key: str, ttl_ms: int | None) -> Command:
@@ -140,7 +148,7 @@ def read(key: str, start: int, stop: int, *, ttl_ms: int | None) -> Change[list[
     """The elements ``start`` to ``stop``, both inclusive as in LRANGE; restart the TTL if given."""
     refresh = () if ttl_ms is None else (_expire(key, ttl_ms),)
     commands: tuple[Command, ...] = (("LRANGE", key, str(start), str(stop)), *refresh)
-    return Change(f"read {key!r}", key, commands, read_only=not refresh)
+    return Change(f"read {key!r}", key, commands, read_only=not refresh, repeatable=True)
 
 
 def read_archived(key: str, *, and_active: bool) -> Change[tuple[list[bytes], list[bytes]]]:
@@ -172,10 +180,11 @@ def count_all(key: str) -> Change[tuple[int, int]]:
 
 def ttl_left(key: str) -> Change[int]:
     """PTTL: milliseconds left, -1 without an expiry, -2 without a conversation."""
-    commands = tuple(("PTTL", one) for one in _keys.conversation_keys(key))
+    commands = tuple(("PTTL", one) for one in _keys.content_keys(key))
     return Change(
         f"read the TTL of {key!r}",
         key,
         commands,
         lambda found: next((left for left in found if left != -2), -2),
+        read_only=True,
     )

@@ -8,18 +8,28 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, check_count, check_index, ttl_to_milliseconds
+from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milliseconds
 from .._errors import CorruptMessageError, InvalidArgumentError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
-from .._plans import Plan, change_plan
+from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
 
 M = TypeVar("M")
 OnCorrupt: TypeAlias = Literal["raise", "skip"]
 
+T = TypeVar("T")
+
+_NEW_TOKEN = WriteToken()
+
 _log = logging.getLogger("valkey_memory")
+
+
+def _once_plan(change: Change[T], token: str | None = None) -> Plan[T]:
+    """Send ``change`` as one that is applied once, by default with a token of its own."""
+    found: str | bytes = (yield _NEW_TOKEN) if token is None else token
+    return (yield from change_plan(changes.once(change, found) if found else change))
 
 
 class ConversationPlans(Generic[M]):
@@ -53,24 +63,24 @@ class ConversationPlans(Generic[M]):
     # Writing
 
     def append_plan(
-        self, session_id: str, messages: Iterable[M], archived: bool = False
+        self,
+        session_id: str,
+        messages: Iterable[M],
+        archived: bool = False,
+        once: str | None = None,
     ) -> Plan[None]:
+        token = None if once is None else f"once:{check_once(once)}"
         key, elements = self.key(session_id), self._encode(messages)
         if elements:
-            yield from change_plan(
-                changes.append(
-                    key,
-                    elements,
-                    ttl_ms=self._ttl_ms,
-                    window=self._window,
-                    archived=archived,
-                )
+            change = changes.append(
+                key, elements, ttl_ms=self._ttl_ms, window=self._window, archived=archived
             )
+            yield from _once_plan(change, token)
 
     def replace_plan(
         self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
     ) -> Plan[None]:
-        return change_plan(
+        return _once_plan(
             changes.replace(
                 self.key(session_id),
                 self._encode(messages),
@@ -84,7 +94,7 @@ class ConversationPlans(Generic[M]):
     def insert_plan(self, session_id: str, index: int, message: M) -> Plan[None]:
         check_index(index)
         key, (element,) = self.key(session_id), self._encode([message])
-        return change_plan(
+        return _once_plan(
             changes.insert(key, index, element, ttl_ms=self._ttl_ms, window=self._window)
         )
 
@@ -125,36 +135,37 @@ class ConversationPlans(Generic[M]):
     def delete_at_plan(self, session_id: str, index: int) -> Plan[M | None]:
         check_index(index)
         key = self.key(session_id)
-        element = yield from change_plan(changes.delete_at(key, index, ttl_ms=self._ttl_ms))
+        element = yield from _once_plan(changes.delete_at(key, index, ttl_ms=self._ttl_ms))
         return self._decode_deleted(key, index, element)
 
     def delete_last_plan(self, session_id: str) -> Plan[M | None]:
         key = self.key(session_id)
-        element = yield from change_plan(changes.delete_last(key, ttl_ms=self._ttl_ms))
+        element = yield from _once_plan(changes.delete_last(key, ttl_ms=self._ttl_ms))
         return self._decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from change_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
+        elements = yield from _once_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from change_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
+        elements = yield from _once_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
         return self._decode(key, elements, lenient=True)
 
     def take_plan(self, session_id: str, keep_archived: bool) -> Plan[list[M]]:
         key = self.key(session_id)
-        elements = yield from change_plan(changes.take(key, keep_sidecars=keep_archived))
+        change = changes.take(key, keep_sidecars=keep_archived)
+        elements = yield from _once_plan(change) if keep_archived else change_plan(change)
         return self._decode(key, elements, lenient=True)
 
     def delete_plan(self, session_id: str) -> Plan[bool]:
         return change_plan(changes.delete(self.key(session_id)))
 
     def delete_archived_plan(self, session_id: str) -> Plan[bool]:
-        return change_plan(changes.delete_archived(self.key(session_id)))
+        return _once_plan(changes.delete_archived(self.key(session_id)))
 
     # Expiry
 

@@ -1,6 +1,6 @@
 """Scripts on a conversation: a frame with what is true of every write, and a body for each.
 
-KEYS are the list and all its sidecars. The frame holds two rules:
+KEYS are the list and all its sidecars. The frame holds three rules:
 
 - A key that holds a value of another type is refused before anything is changed. It is somebody
   else's, and would get an expiry, or be deleted.
@@ -13,27 +13,40 @@ from __future__ import annotations
 
 from .. import _keys
 from .._plans import Command
+from .._server.failures import REPEATED
 
-# ARGV: the TTL in milliseconds or '', the type of each key, and from `at` on the body's arguments.
-# A script stops at its first error, but what it did before stays done; hence the types come first.
-# Lua unpacks at most about 8,000 values, so elements are pushed in portions. A list is refilled
-# before its old elements are cut off: a server without memory refuses the push, and they stay.
+# ARGV: the write token or '', the TTL in milliseconds or '', the type of each key, and from `at` on
+# the body's arguments. A script stops at its first error, but what it did before stays done; hence
+# the types come first. A server without memory refuses the first write of a script and no later
+# one, so the token comes after the body: a body that changed nothing may do without. Lua unpacks at
+# most about 8,000 values, so elements are pushed in portions. A list is refilled before its old
+# elements are cut off: a server without memory refuses the push, and they stay.
 _FRAME = """
-local at = #KEYS + 2
+local at = #KEYS + 3
 for i, key in ipairs(KEYS) do
   local found = redis.call('TYPE', key).ok
-  if found ~= ARGV[i + 1] and found ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[i + 1])
+  if found ~= ARGV[i + 2] and found ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[i + 2])
   end
 end
-local ttl, expires, result = ARGV[1], -2, nil
+local token, ttl, contents, writes = ARGV[1], ARGV[2], #KEYS - 1, KEYS[#KEYS]
+if token ~= '' and redis.call('LPOS', writes, token) then return %(repeated)s end
+local expires, result = -2, nil
 if ttl == '' then
-  for _, key in ipairs(KEYS) do
-    expires = redis.call('PEXPIRETIME', key)
+  for i = 1, contents do
+    expires = redis.call('PEXPIRETIME', KEYS[i])
     if expires ~= -2 then break end
   end
 end
-%s
+%(body)s
+if token ~= '' then
+  local remembered = redis.pcall('RPUSH', writes, token)
+  if type(remembered) == 'number' and remembered > %(remembered)s then
+    redis.call('LPOP', writes)
+  end
+  %(emptied)s
+  if expires == -2 and ttl == '' then redis.call('PERSIST', writes) end
+end
 if ttl ~= '' then
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
 elseif expires > 0 then
@@ -43,6 +56,19 @@ elseif expires > 0 then
 end
 return result
 """
+REMEMBERED = 100
+"""So many tokens of the last writes each conversation remembers."""
+_IF_EMPTIED = """
+if redis.call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
+  redis.call('PEXPIRE', writes, 60000)
+  return result
+end
+"""
+
+# What a script returns that was applied before. One with something to return has lost it.
+_NOTHING = "nil"
+_LOST = f"redis.error_reply('{REPEATED} write: it was applied before')"
+
 _PUSH = """
 local function push(key, first, last)
   for start = first, last, 4000 do
@@ -62,17 +88,31 @@ end
 """
 
 
-def framed(body: str, *helpers: str) -> str:
+def framed(body: str, *helpers: str, repeated: str = _NOTHING, may_empty: bool = False) -> str:
     """A script of ``body``, which finds its arguments from ``at`` on and leaves a ``result``.
 
-    ``helpers`` are the functions that it calls. A script without needless ones runs faster.
+    Args:
+        body: The lines between the frame's.
+        helpers: The functions that it calls. A script without needless ones runs faster.
+        repeated: What it returns when it was applied before.
+        may_empty: It may leave nothing of the conversation.
     """
-    lines = (line.strip() for line in (_FRAME % "".join((*helpers, body))).splitlines())
-    return "\n".join(line for line in lines if line)
+    text = _FRAME % {
+        "body": "".join((*helpers, body)),
+        "remembered": REMEMBERED,
+        "emptied": _IF_EMPTIED if may_empty else "",
+        "repeated": repeated,
+    }
+    return "\n".join(line for line in map(str.strip, text.splitlines()) if line)
+
+
+def number_of(name: str) -> str:
+    """The number in KEYS of the sidecar ``name``."""
+    return str(2 + list(_keys.SIDECARS).index(name))
 
 
 def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = None) -> Command:
-    """The command that runs a framed script on the conversation of the list ``key``.
+    """The command that runs a framed script on the conversation of the list ``key``, once.
 
     Args:
         source: From ``framed``.
@@ -83,17 +123,19 @@ def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = 
     keys = _keys.conversation_keys(key)
     return (
         "EVAL", source, str(len(keys)), *keys,
-        "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), *arguments,
+        "", "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), "list",
+        *arguments,
     )  # fmt: skip
+
+
+def with_token(command: Command, token: str | bytes) -> Command:
+    """The command of a ``script`` that is applied once, however often it arrives with ``token``."""
+    at = 3 + int(command[2])
+    return (*command[:at], token, *command[at + 1 :])
 
 
 LIST = "1"
 """The number in KEYS of the list."""
-
-
-def number_of(name: str) -> str:
-    """The number in KEYS of the sidecar ``name``."""
-    return str(2 + list(_keys.SIDECARS).index(name))
 
 
 # Arguments: the target's number, where its LTRIM begins or '', the elements.
@@ -115,6 +157,7 @@ if ARGV[at + 1] ~= '' then redis.call('DEL', KEYS[tonumber(ARGV[at + 1])]) end
 """,
     _PUSH,
     _REFILL,
+    may_empty=True,
 )
 
 # Lists insert next to a value and delete by value, not by index: for a moment the element at the
@@ -137,22 +180,29 @@ if ARGV[at + 3] ~= '' then redis.call('LTRIM', KEYS[1], ARGV[at + 3], '-1') end
 """)
 
 # Arguments: index, placeholder. Returns the element.
-DELETE_AT = framed("""
+DELETE_AT = framed(
+    """
 local deleted = redis.call('LINDEX', KEYS[1], ARGV[at])
 if deleted then
   redis.call('LSET', KEYS[1], ARGV[at], ARGV[at + 1])
   redis.call('LREM', KEYS[1], 1, ARGV[at + 1])
 end
 result = deleted
-""")
+""",
+    repeated=_LOST,
+    may_empty=True,
+)
 
-DELETE_LAST = framed("result = redis.call('RPOP', KEYS[1])")
+DELETE_LAST = framed("result = redis.call('RPOP', KEYS[1])", repeated=_LOST, may_empty=True)
 
 # Argument: how many. Returns the elements.
-DELETE_OLDEST = framed("result = redis.call('LPOP', KEYS[1], ARGV[at])")
+DELETE_OLDEST = framed(
+    "result = redis.call('LPOP', KEYS[1], ARGV[at])", repeated=_LOST, may_empty=True
+)
 
 # Arguments: how many, the archived list's number. Returns the elements.
-ARCHIVE_OLDEST = framed("""
+ARCHIVE_OLDEST = framed(
+    """
 local archived, moved = KEYS[tonumber(ARGV[at + 1])], {}
 for i = 1, tonumber(ARGV[at]) do
   local element = redis.call('LMOVE', KEYS[1], archived, 'LEFT', 'RIGHT')
@@ -160,23 +210,35 @@ for i = 1, tonumber(ARGV[at]) do
   moved[i] = element
 end
 result = moved
-""")
+""",
+    repeated=_LOST,
+    may_empty=True,
+)
 
 # Argument: 'list' to delete that alone, or '' for everything. Returns the elements of the list.
-TAKE = framed("""
+TAKE = framed(
+    """
 local elements = redis.call('LRANGE', KEYS[1], 0, -1)
 if ARGV[at] == 'list' then redis.call('UNLINK', KEYS[1]) else redis.call('UNLINK', unpack(KEYS)) end
 result = elements
-""")
+""",
+    repeated=_LOST,
+    may_empty=True,
+)
 
 # Argument: the number of the key to delete; none is all. Returns how many there were.
-DELETE = framed("""
+DELETE = framed(
+    """
 if #ARGV < at then
-  result = redis.call('UNLINK', unpack(KEYS))
+  result = redis.call('UNLINK', unpack(KEYS, 1, contents))
+  redis.call('UNLINK', writes)
 else
   result = redis.call('UNLINK', KEYS[tonumber(ARGV[at])])
 end
-""")
+""",
+    repeated=_LOST,
+    may_empty=True,
+)
 
 # Arguments: 'new', 'replace' or 'append', the TTL in milliseconds or '', the archived list's
 # number, how many archived elements, the elements, archived first. A conversation that is added to
@@ -184,29 +246,37 @@ end
 WRITE_WHOLE = framed(
     """
 local mode, exists = ARGV[at], expires ~= -2
-if exists and mode == 'new' then return 0 end
 local write = mode == 'replace' and refill or push
 local archived, first = tonumber(ARGV[at + 2]), at + 4
 local active = first + tonumber(ARGV[at + 3])
-write(KEYS[archived], first, active - 1)
-write(KEYS[1], active, #ARGV)
-if mode == 'replace' then
-  for i, key in ipairs(KEYS) do
-    if i == 1 or i == archived then redis.call('PERSIST', key) else redis.call('UNLINK', key) end
+result = exists and mode == 'new' and 0 or 1
+if result == 1 then
+  write(KEYS[archived], first, active - 1)
+  write(KEYS[1], active, #ARGV)
+  if mode == 'replace' then
+    for i, key in ipairs(KEYS) do
+      if i == 1 or i == archived or key == writes then
+        redis.call('PERSIST', key)
+      else
+        redis.call('UNLINK', key)
+      end
+    end
   end
+  if not (exists and mode == 'append') then ttl, expires = ARGV[at + 1], -2 end
 end
-if not (exists and mode == 'append') then ttl, expires = ARGV[at + 1], -1 end
-result = 1
 """,
     _PUSH,
     _REFILL,
+    repeated="1",
 )
 
 # Argument: 'never' to end the expiry. Returns how many keys there are.
 EXPIRE = framed("""
-if ARGV[at] == 'never' then
+result = redis.call('EXISTS', unpack(KEYS, 1, contents))
+if result == 0 then
+  ttl, expires = '', -2
+elseif ARGV[at] == 'never' then
   expires = -1
   for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
 end
-result = redis.call('EXISTS', unpack(KEYS))
 """)

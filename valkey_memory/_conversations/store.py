@@ -77,29 +77,51 @@ class ConversationStore(Generic[M]):
 
     # Writing
 
-    def append(self, session_id: str, message: M) -> None:
-        """Add a message at the end, trim to the window, restart the TTL."""
-        self._run(self._plans.append_plan(session_id, [message]))
+    def append(self, session_id: str, message: M, *, once: str | None = None) -> None:
+        """Add a message at the end, trim to the window, restart the TTL.
 
-    async def aappend(self, session_id: str, message: M) -> None:
+        Args:
+            session_id: The conversation.
+            message: What to add.
+            once: See ``extend``.
+        """
+        self._run(self._plans.append_plan(session_id, [message], once=once))
+
+    async def aappend(self, session_id: str, message: M, *, once: str | None = None) -> None:
         """Async ``append``."""
-        await self._arun(self._plans.append_plan(session_id, [message]))
+        await self._arun(self._plans.append_plan(session_id, [message], once=once))
 
-    def extend(self, session_id: str, messages: Iterable[M], *, archived: bool = False) -> None:
+    def extend(
+        self,
+        session_id: str,
+        messages: Iterable[M],
+        *,
+        archived: bool = False,
+        once: str | None = None,
+    ) -> None:
         """Add messages at the end, in order, all or none. No messages: no round trip.
 
         Args:
             session_id: The conversation.
             messages: What to add. The first that cannot be stored raises, and none is added.
             archived: Add to the archived list, which has no window.
+            once: A name for this write, of 1 to 256 bytes, such as the id of a request or a
+                job. A write of that name that is among the last 100 of the conversation is not made
+                again, whichever process asks; so it can be repeated by whoever does not know
+                whether it was made.
         """
-        self._run(self._plans.append_plan(session_id, messages, archived))
+        self._run(self._plans.append_plan(session_id, messages, archived, once))
 
     async def aextend(
-        self, session_id: str, messages: Iterable[M], *, archived: bool = False
+        self,
+        session_id: str,
+        messages: Iterable[M],
+        *,
+        archived: bool = False,
+        once: str | None = None,
     ) -> None:
         """Async ``extend``."""
-        await self._arun(self._plans.append_plan(session_id, messages, archived))
+        await self._arun(self._plans.append_plan(session_id, messages, archived, once))
 
     def replace(
         self,

@@ -22,9 +22,9 @@ import orjson
 
 from .. import _keys
 from .._errors import ExportFileError
-from .._plans import Command, Plan, Request
+from .._plans import Command, Plan, Request, WriteToken
 from .listing import Conversation
-from .scripts import WRITE_WHOLE, number_of, script
+from .scripts import WRITE_WHOLE, number_of, script, with_token
 
 FORMAT, VERSION = "valkey-memory-export", 1
 Mode: TypeAlias = Literal["new", "replace", "append"]
@@ -67,7 +67,7 @@ def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
     for one in ids:
         key = _keys.list_key(key_prefix, one)
         commands.append(("EVAL", _READ, "2", key, _keys.sidecar(key, _keys.ARCHIVED)))
-    replies = yield Request("read conversations", tuple(commands))
+    replies = yield Request("read conversations", tuple(commands), repeatable=True)
     found = []
     for one, ((active, ttl), (archived, archived_ttl)) in zip(ids, replies, strict=True):
         if active or archived:
@@ -95,6 +95,7 @@ def write_whole_plan(
             may have been.
     """
     archived = number_of(_keys.ARCHIVED)
+    token: bytes = yield WriteToken()
     commands = tuple(
         script(
             WRITE_WHOLE,
@@ -109,7 +110,11 @@ def write_whole_plan(
         )
         for one in conversations
     )
-    replies = yield Request("write conversations", commands)
+    replies = yield Request(
+        "write conversations",
+        tuple(with_token(command, token) for command in commands),
+        repeatable=bool(token),
+    )
     return [one.id for one, reply in zip(conversations, replies, strict=True) if not reply]
 
 

@@ -11,6 +11,7 @@ import copy
 import functools
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -20,7 +21,9 @@ from .._errors import ConfigurationError, ValkeyMemoryError
 from .._plans import Reply
 from .embedded import Lease
 from .failures import translate
+from .seeds import SLOTS_COMMAND, Address, KnownNodes
 from .settings import Settings
+from .threads import in_thread
 
 if TYPE_CHECKING:
     import glide
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     AnyConfiguration: TypeAlias = GlideClientConfiguration | GlideClusterClientConfiguration
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
+
+_START_SECONDS = 120.0
+"""So long an embedded server may take to load its data."""
 
 WHEELS = ("valkey-glide", "valkey-glide-sync")
 
@@ -99,6 +105,7 @@ class ClientFactory:
         self._configuration = configuration
         self._cluster = False if settings.embedded else settings.cluster
         self._lease: Lease | None = None
+        self._nodes = KnownNodes()
 
     @property
     def address(self) -> str:
@@ -112,6 +119,18 @@ class ClientFactory:
         if self._configuration is not None:
             return (self._configuration.request_timeout or 250) / 1000
         return self._settings.request_timeout
+
+    @property
+    def connection_timeout(self) -> float:
+        """Seconds to connect."""
+        if self._configuration is not None:
+            advanced = self._configuration.advanced_config
+            return ((advanced and advanced.connection_timeout) or 2000) / 1000
+        return self._settings.connection_timeout
+
+    def write_token(self) -> bytes:
+        """What tells a write from others; nothing where writes are not sent again."""
+        return os.urandom(8) if self._settings.retry_writes else b""
 
     @property
     def reads_replicas(self) -> bool:
@@ -131,9 +150,13 @@ class ClientFactory:
             factory._configuration.read_from = type(self._configuration.read_from).PRIMARY
         return factory
 
-    def create_sync(self, operation: str) -> SyncClient:
-        """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``."""
+    def create_sync(self, operation: str, silent_key: str = "") -> SyncClient:
+        """A connected sync client for ``operation``. Blocks for up to ``connection_timeout``.
+
+        ``silent_key`` is one whose primary in the cluster gave no answer.
+        """
         glide_sync = load("glide_sync")
+        self.prepare()
         try:
             client: SyncClient
             if self._cluster is not True:
@@ -149,7 +172,14 @@ class ClientFactory:
                     if not self._cluster:
                         return client
                     client.close()
-            client = glide_sync.GlideClusterClient.create(self.configuration(glide_sync))
+            configuration = self.configuration(glide_sync, silent_key=silent_key)
+            client = glide_sync.GlideClusterClient.create(configuration)
+            try:
+                batch = _batch_of_one(glide_sync, *SLOTS_COMMAND, cluster=True)
+                self._nodes.remember((client.exec(*batch) or [None])[0])
+            except BaseException:
+                client.close()
+                raise
             return client
         except glide_sync.GlideError as error:
             raise self.error(error, operation) from without_frames(error)
@@ -160,18 +190,19 @@ class ClientFactory:
         client: SyncClient = glide_sync.GlideClient.create(configuration)
         try:
             if self._cluster is None:
-                self._cluster = _is_cluster(client.exec(*_cluster_probe(glide_sync)))
+                self._cluster = _is_cluster(client.exec(*_batch_of_one(glide_sync, *_INFO)))
         except BaseException:
             client.close()
             raise
         return client
 
-    async def create_async(self, operation: str) -> AsyncClient:
+    async def create_async(self, operation: str, silent_key: str = "") -> AsyncClient:
         """An async client of the running loop, which connects with its first request.
 
         GLIDE's ``create`` blocks the loop while it connects; a lazy client does not.
         """
         glide = load("glide")
+        await self.aprepare()
         try:
             client: AsyncClient
             if self._cluster is not True:
@@ -187,7 +218,14 @@ class ClientFactory:
                     if not self._cluster:
                         return client
                     await client.close()
-            client = await glide.GlideClusterClient.create(self.configuration(glide, lazy=True))
+            configuration = self.configuration(glide, lazy=True, silent_key=silent_key)
+            client = await glide.GlideClusterClient.create(configuration)
+            try:
+                batch = _batch_of_one(glide, *SLOTS_COMMAND, cluster=True)
+                self._nodes.remember((await client.exec(*batch) or [None])[0])
+            except BaseException:
+                await client.close()
+                raise
             return client
         except glide.GlideError as error:
             raise self.error(error, operation) from without_frames(error)
@@ -197,17 +235,39 @@ class ClientFactory:
         client: AsyncClient = await glide.GlideClient.create(configuration)
         try:
             if self._cluster is None:
-                self._cluster = _is_cluster(await client.exec(*_cluster_probe(glide)))
+                self._cluster = _is_cluster(await client.exec(*_batch_of_one(glide, *_INFO)))
         except BaseException:
             await client.close()
             raise
         return client
 
+    def _addresses(self, glide: ModuleType, given: list[Address], silent_key: str) -> list[Any]:
+        return [glide.NodeAddress(*one) for one in self._nodes.addresses(given, silent_key)]
+
+    def prepare(self) -> None:
+        """Have the embedded server run, if it is one: start it, or start it again."""
+        if not self._settings.embedded:
+            return
+        if self._lease is None:
+            self._lease = Lease.acquire(self._settings.directory)
+        else:
+            self._lease.revive()
+
+    async def aprepare(self) -> None:
+        """``prepare``, beside the event loop."""
+        if self._settings.embedded:
+            await in_thread(self.prepare, _START_SECONDS, "start of the embedded server")
+
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
         return translate(error, operation=operation, address=self.address)
 
     def configuration(
-        self, glide: ModuleType, *, lazy: bool = False, any_node: bool = False
+        self,
+        glide: ModuleType,
+        *,
+        lazy: bool = False,
+        any_node: bool = False,
+        silent_key: str = "",
     ) -> AnyConfiguration:
         """GLIDE's configuration object for what is known of the server so far.
 
@@ -215,14 +275,17 @@ class ClientFactory:
             glide: The package whose classes to use.
             lazy: Connect with the first request.
             any_node: Talk to a replica, too, which a standalone client otherwise refuses.
+            silent_key: A key whose primary is better left out.
         """
         if self._configuration is not None:
-            return self._configuration
+            configuration = copy.copy(self._configuration)
+            given = [(one.host, one.port) for one in configuration.addresses]
+            configuration.addresses = self._addresses(glide, given, silent_key)
+            return configuration
         settings = self._settings
         host, port = settings.host, settings.port
         if settings.embedded:
-            if self._lease is None:
-                self._lease = Lease.acquire(settings.directory)
+            self._lease = self._lease or Lease.acquire(settings.directory)
             host, port = self._lease.host, self._lease.port
         credentials = None
         if self._iam is not None or settings.password is not None:
@@ -236,7 +299,7 @@ class ClientFactory:
                 f"user {settings.username!r} needs a password (valkey://user:password@host) or iam="
             )
         arguments: dict[str, Any] = {
-            "addresses": [glide.NodeAddress(host, port)],
+            "addresses": self._addresses(glide, [(host, port)], silent_key),
             "use_tls": settings.tls,
             "credentials": credentials,
             "read_from": glide.ReadFrom[settings.read_from.upper()],
@@ -289,10 +352,14 @@ def milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _cluster_probe(glide: ModuleType) -> tuple[Any, bool]:
-    probe = glide.Batch(is_atomic=False)
-    probe.custom_command(["INFO", "cluster"])
-    return probe, False
+_INFO = ("INFO", "cluster")
+
+
+def _batch_of_one(glide: ModuleType, *command: str, cluster: bool = False) -> tuple[Any, bool]:
+    """What ``exec`` is given so that an error comes back as a value."""
+    batch = (glide.ClusterBatch if cluster else glide.Batch)(is_atomic=False)
+    batch.custom_command(list(command))
+    return batch, False
 
 
 def _is_replica(error: Exception) -> bool:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
+import time
 import weakref
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._errors import (
     ConfigurationError,
     ConnectionClosedError,
-    EventLoopError,
+    ValkeyMemoryError,
 )
-from .._plans import Plan, Reply, Step, Work, arun, run
+from .._plans import Plan, Reply, Step, Work, WriteToken, arun, run
 from .._secrets import Secret, hide_url, mask
 from .clients import ClientFactory
 from .execution import ServerStep, aexecute, execute
-from .loops import AsyncClients
+from .loops import AsyncClients, check_loop
+from .recovery import Renew, may_recover, recovered_plan
 from .settings import Settings, change, parse, resolve_url
+from .sync_client import SyncClientHolder
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from glide import BackoffStrategy, IamAuthConfig, ReadFrom, TlsAdvancedConfiguration
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .clients import AnyConfiguration, AsyncClient, SyncClient
 
 T = TypeVar("T")
+
+_CLOSE_SECONDS = 60.0
 
 
 class ValkeyConnection:
@@ -58,9 +62,10 @@ class ValkeyConnection:
         self._factory = factory
         self._url = url
         self._given = sync_client is not None or async_client is not None
-        self._sync_client = sync_client
         self._given_async_client = async_client
-        self._async_clients = AsyncClients(factory.create_async)
+        self._sync = SyncClientHolder(factory)
+        self._sync.client = sync_client
+        self._async_clients = AsyncClients(factory)
         self._lock = threading.Lock()
         self._closed = False
         self._primaries: ValkeyConnection | None = None
@@ -82,6 +87,7 @@ class ValkeyConnection:
         tls: TlsAdvancedConfiguration | None = None,
         iam: IamAuthConfig | None = None,
         reconnect_strategy: BackoffStrategy | None = None,
+        retry_writes: bool | None = None,
     ) -> ValkeyConnection:
         """A connection described by a URL; arguments win over what the URL says.
 
@@ -103,6 +109,8 @@ class ValkeyConnection:
             tls: GLIDE's ``TlsAdvancedConfiguration``: own CA, client certificate and key.
             iam: GLIDE's ``IamAuthConfig``: ElastiCache and MemoryDB with IAM instead of a password.
             reconnect_strategy: GLIDE's ``BackoffStrategy``.
+            retry_writes: Send a write again whose outcome is unknown; it carries a token, so that
+                it is applied once. True by default.
 
         Raises:
             ConfigurationError: The URL or an option cannot work. Nothing was opened.
@@ -119,6 +127,7 @@ class ValkeyConnection:
             "read_from": read_from,
             "client_az": client_az,
             "client_name": client_name,
+            "retry_writes": retry_writes,
         }
         if password is None:
             given["password"] = None
@@ -220,12 +229,11 @@ class ValkeyConnection:
         """
         with self._lock:
             self._closed = True
-            client, self._sync_client = self._sync_client, None
         if self._primaries is not None:
             self._primaries.close()
         self._async_clients.close()
-        if client is not None and not self._given:
-            client.close()
+        if not self._given:
+            self._sync.close()
         self._factory.release()
 
     async def aclose(self) -> None:
@@ -233,51 +241,89 @@ class ValkeyConnection:
         self._async_clients.close()
         if self._primaries is not None:
             self._primaries._async_clients.close()
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close, _CLOSE_SECONDS, "close")
+
+    # Serving steps. What fails is recovered
 
     def _execute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return step.serve()
-        client = self._sync_client or self._open_sync_client(step)
+        if isinstance(step, WriteToken):
+            return self._factory.write_token()
+        since = time.monotonic()
+        try:
+            return self._send(step)
+        except ValkeyMemoryError as error:
+            if not may_recover(error):
+                raise
+            return run(self._recovered_plan(step, error, since), self._execute_again)
+
+    def _execute_again(self, step: Step) -> Reply:
+        return step.serve() if isinstance(step, Work) else self._send(cast("ServerStep", step))
+
+    def _send(self, step: ServerStep) -> Reply:
+        client = self._sync.client or self._open_sync_client(step)
         return execute(client, step, self._factory)
 
     async def _aexecute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return await step.aserve()
-        client = await self._open_async_client(step)
+        if isinstance(step, WriteToken):
+            return self._factory.write_token()
+        since = time.monotonic()
+        try:
+            return await self._asend(step)
+        except ValkeyMemoryError as error:
+            if not may_recover(error):
+                raise
+            return await arun(self._recovered_plan(step, error, since), self._aexecute_again)
+
+    async def _aexecute_again(self, step: Step) -> Reply:
+        if isinstance(step, Work):
+            return await step.aserve()
+        return await self._asend(cast("ServerStep", step))
+
+    async def _asend(self, step: ServerStep) -> Reply:
+        client = self._async_clients.opened() or await self._open_async_client(step)
         return await aexecute(client, step, self._factory)
+
+    def _recovered_plan(
+        self, step: ServerStep, error: ValkeyMemoryError, since: float
+    ) -> Plan[Reply]:
+        timeouts = self._factory.request_timeout, self._factory.connection_timeout
+        return recovered_plan(step, error, since, self, *timeouts)
+
+    def renew(self, step: Renew) -> bool:
+        """Examine the sync client; a given one is not ours to replace."""
+        return not self._given and not self._closed and self._sync.renew(step)
+
+    async def arenew(self, step: Renew) -> bool:
+        """Async ``renew``."""
+        return not self._given and not self._closed and await self._async_clients.renew(step)
 
     def _open_sync_client(self, step: ServerStep) -> SyncClient:
         with self._lock:
             if self._closed:
                 raise self._closed_error(step)
-            if self._sync_client is None:
-                if self._given:
-                    raise ConfigurationError(
-                        "this connection was made from an async client only: pass sync_client= "
-                        "to from_clients too, or use from_url"
-                    )
-                self._sync_client = self._factory.create_sync(step.operation)
-            return self._sync_client
+            if self._given:
+                raise ConfigurationError(
+                    "this connection was made from an async client only: pass sync_client= "
+                    "to from_clients too, or use from_url"
+                )
+            return self._sync.open(step.operation)
 
     async def _open_async_client(self, step: ServerStep) -> AsyncClient:
         if self._closed:
             raise self._closed_error(step)
         if not self._given:
-            return await self._async_clients.get(step.operation)
+            return await self._async_clients.open(step.operation)
         client = self._given_async_client
         if client is None:
             raise ConfigurationError(
                 "this connection was made from a sync client only: pass async_client= "
                 "to from_clients too, or use from_url"
             )
-        # GLIDE does not publish the loop of a client; without it nothing can be checked.
-        loop = getattr(client, "_loop", None)
-        if loop is not None and loop is not asyncio.get_running_loop():
-            raise EventLoopError(
-                "this GLIDE client was made in another event loop and would never answer here: "
-                "make the connection with ValkeyConnection.from_url, which serves every loop"
-            )
+        check_loop(client)
         return client
 
     def _closed_error(self, step: ServerStep) -> ConnectionClosedError:
@@ -287,28 +333,19 @@ class ValkeyConnection:
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
+        self._sync.after_fork()
         self._async_clients.after_fork()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,7 +12,12 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .._errors import OperationTimeoutError
+from .._errors import (
+    ConnectionClosedError,
+    ConnectionFailedError,
+    OperationTimeoutError,
+    ValkeyMemoryError,
+)
 from .._plans import AskCluster, AskPrimaries, Command, Reply, Request, Scan, ScanPage
 from .clients import ClientFactory, is_cluster_client, load, milliseconds
 
@@ -111,6 +116,58 @@ def _call(
         return _Call("custom_command", arguments, by_node, timeout)
     batch = _batch(glide, (step.command,), cluster, atomic=False)
     return _Call("exec", (batch, False, None), by_node, timeout)
+
+
+def ping(
+    client: SyncClient, operation: str, key: str, seconds: float, factory: ClientFactory
+) -> bool:
+    """Whether a client gets an answer within ``seconds``.
+
+    Raises:
+        ConnectionFailedError: It never will, and why.
+    """
+    glide = load("glide_sync")
+    try:
+        client.exec(*_ping(glide, client, key, seconds))
+    except glide.GlideError as error:
+        return _is_life(factory.error(error, operation))
+    return True
+
+
+async def aping(
+    client: AsyncClient, operation: str, key: str, seconds: float, factory: ClientFactory
+) -> bool:
+    """Async ``ping``."""
+    glide = load("glide")
+    try:
+        async with asyncio.timeout(seconds + _HANG_MARGIN_SECONDS):
+            await client.exec(*_ping(glide, client, key, seconds))
+    except TimeoutError:
+        return False
+    except glide.GlideError as error:
+        return _is_life(factory.error(error, operation))
+    return True
+
+
+def _ping(glide: ModuleType, client: object, key: str, seconds: float) -> tuple[Any, ...]:
+    """In a cluster the primary of ``key`` is asked, or all of them."""
+    cluster = is_cluster_client(client)
+    timeout = milliseconds(seconds)
+    if cluster:
+        route = glide.SlotKeyRoute(glide.SlotType.PRIMARY, key) if key else glide.AllPrimaries()
+        options = glide.ClusterBatchOptions(timeout=timeout, route=route)
+    else:
+        options = glide.BatchOptions(timeout=timeout)
+    return _batch(glide, [("PING",)], cluster, atomic=False), False, options
+
+
+def _is_life(error: ValkeyMemoryError) -> bool:
+    """Whether what a ping got is an answer of the server, though one of refusal."""
+    if isinstance(error, OperationTimeoutError | ConnectionClosedError):
+        return False
+    if isinstance(error, ConnectionFailedError):
+        raise error
+    return True
 
 
 def _batch(

@@ -1,42 +1,68 @@
 """GLIDE's async clients, one per event loop, from threads and loops that come and go.
 
 An async GLIDE client belongs to the loop that made it, and all clients of a process get their
-replies through one reader, which GLIDE attaches to whichever loop made the first. Three things
+replies through one reader, which GLIDE attaches to whichever loop made the first. Four things
 follow, and all are done here:
 
 - The first client is made on a loop of our own, in a daemon thread, so that the reader never stops
   with a user's loop, nor blocks when that loop is blocked. That client never connects.
 - Each running loop gets its own client. An async generator started in the loop closes it when the
-  loop shuts down (``asyncio.run`` finishes such generators); clients of loops that were closed
-  without that are closed when the next loop asks for one.
+  loop shuts down (``asyncio.run`` finishes such generators). Of loops that stopped without that a
+  few keep their clients, in case they go on.
+- A reply for a loop that was closed is dropped, and takes no other loop's replies with it.
 - Every wait has a limit, so that what GLIDE leaves unanswered cannot hang a program.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sys
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._errors import ConnectionFailedError, EventLoopError
+from .._plans import arun
+from .recovery import Findings, Renew, aserve, examination_plan
+from .threads import in_thread
 
 if TYPE_CHECKING:
-    from .clients import AsyncClient
+    from .clients import AsyncClient, ClientFactory
 
 T = TypeVar("T")
+
+_START_SECONDS = 30.0
+_IDLE_LOOPS = 4
+"""So many loops that do not run keep their clients."""
+_GRACE_SECONDS = 10.0
 
 
 class _Reader:
     """The process's loop that keeps GLIDE's reader alive. Made once, and again after a fork."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._pid = 0
+        self.after_fork()
 
-    def ensure(self) -> None:
-        """Start the loop and attach the reader to it. Blocks for the import of ``glide``."""
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    async def ensure(self) -> None:
+        """Start the loop and attach the reader to it, in a thread: GLIDE's import takes 0.3 s.
+
+        Raises:
+            OperationTimeoutError: It did not start in time.
+        """
         if self._pid == os.getpid():
             return
+        if _threads_are_patched():
+            return  # a thread of gevent's would not run beside this loop: GLIDE reads in this one
+        await in_thread(self._start, _START_SECONDS, "start of GLIDE")
+
+    def _start(self) -> None:
         with self._lock:
             if self._pid == os.getpid():
                 return
@@ -44,7 +70,8 @@ class _Reader:
             threading.Thread(
                 target=loop.run_forever, name="valkey-memory-glide-reader", daemon=True
             ).start()
-            self._client = asyncio.run_coroutine_threadsafe(self._attach(), loop).result()
+            attached = asyncio.run_coroutine_threadsafe(self._attach(), loop)
+            self._client = attached.result(_START_SECONDS)
             self._pid = os.getpid()
 
     @staticmethod
@@ -60,71 +87,177 @@ class _Reader:
 _reader = _Reader()
 
 
+def _threads_are_patched() -> bool:
+    """Whether gevent put greenlets in place of threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+class _SurvivedLoop:
+    """A client's loop, as GLIDE's reader sees it: wakes it, unless it was closed.
+
+    GLIDE reads replies of all loops together; the error of one that was closed would drop those
+    that come after it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
 class _LoopClient:
     """The client of one loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, factory: ClientFactory) -> None:
         self.pid = os.getpid()
-        self.lock = asyncio.Lock()
         self.client: AsyncClient | None = None
+        self._loop = loop
+        self._factory = factory
+        self._lock = asyncio.Lock()
+        self._findings = Findings()
+        self._replaced: list[AsyncClient] = []
         self._closer: AsyncGenerator[None, None] | None = None
 
-    async def open(
-        self, create: Callable[[str], Awaitable[AsyncClient]], operation: str
-    ) -> AsyncClient:
-        async with self.lock:
+    async def open(self, operation: str) -> AsyncClient:
+        async with self._lock:
             if self.client is None:
-                client = await create(operation)
-                self._closer = self._close_with_loop(client)
+                self.client = await self._create(operation)
+                self._closer = self._close_with_loop()
                 await anext(self._closer)
-                self.client = client
             return self.client
 
-    async def _close_with_loop(self, client: AsyncClient) -> AsyncGenerator[None, None]:
+    async def _create(self, operation: str) -> AsyncClient:
+        return self._surviving(await self._factory.create_async(operation))
+
+    def _surviving(self, client: AsyncClient) -> AsyncClient:
+        if getattr(client, "_loop", None) is self._loop:
+            client._loop = _SurvivedLoop(self._loop)  # type: ignore[assignment]
+        return client
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            self.client = None
-            await client.close()
+            self.close()
+
+    async def renew(self, step: Renew) -> bool:
+        """Serve ``step``. Of tasks that ask together one examines, and all take what it found."""
+        async with self._lock:
+            if not self._findings.stand(step.since, time.monotonic()):
+                await self._examine(step)
+            return self._findings.answers
+
+    async def _examine(self, step: Renew) -> None:
+        seconds = self._factory.request_timeout
+        client = self.client
+        if client is None:  # closed meanwhile
+            self._findings.note(time.monotonic(), False, 0)
+            return
+        try:
+            found = await arun(examination_plan(self._factory, client, step), aserve)
+        except ConnectionFailedError as error:
+            self._findings.note(time.monotonic(), error, seconds)
+            raise
+        self._findings.note(time.monotonic(), found is not None, seconds)
+        if found is None or found is client:
+            return
+        if self.client is client:
+            self.client = self._surviving(found)
+            self._replaced.append(client)
+            # Calls on other nodes of a cluster may be under way on it.
+            self._loop.call_later(2 * seconds + _GRACE_SECONDS, self._close_replaced, client)
+        else:
+            _close(found)  # the connection was closed meanwhile
+
+    def _close_replaced(self, client: AsyncClient) -> None:
+        if client in self._replaced:
+            self._replaced.remove(client)
+            _close(client)
 
     def close(self) -> None:
-        """Close from any thread. GLIDE's ``close`` awaits nothing, so one step finishes it."""
+        """Close the client, and those that it replaced, from any thread."""
         client, self.client = self.client, None
-        if client is not None:
-            step = client.close()
-            try:
-                step.send(None)
-            except StopIteration:
-                pass
-            finally:
-                step.close()
+        replaced, self._replaced = self._replaced, []
+        for one in (client, *replaced):
+            if one is not None:
+                _close(one)
+
+
+def _close(client: AsyncClient) -> None:
+    """Close from any thread. GLIDE's ``close`` awaits nothing, so one step finishes it."""
+    loop = getattr(client, "_loop", None)
+    if loop is not None and loop.is_closed():
+        # Nobody waits for these, and failing them would ask the closed loop for a call.
+        getattr(client, "_pending_futures", {}).clear()
+    step = client.close()
+    try:
+        step.send(None)
+    except StopIteration:
+        pass
+    finally:
+        step.close()
+
+
+def check_loop(client: AsyncClient) -> None:
+    """Raise EventLoopError if ``client`` was made in another loop than the one that runs."""
+    # GLIDE does not publish the loop of a client; without it nothing can be checked.
+    loop = getattr(client, "_loop", None)
+    if loop is not None and loop is not asyncio.get_running_loop():
+        raise EventLoopError(
+            "this GLIDE client was made in another event loop and would never answer here: "
+            "make the connection with ValkeyConnection.from_url, which serves every loop"
+        )
 
 
 class AsyncClients:
     """The async clients of one connection.
 
     Args:
-        create: Makes a client for the running loop.
+        factory: Makes a client for the running loop.
     """
 
-    def __init__(self, create: Callable[[str], Awaitable[AsyncClient]]) -> None:
-        self._create = create
+    def __init__(self, factory: ClientFactory) -> None:
+        self._factory = factory
         self._lock = threading.Lock()
         self._of_loop: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
-    async def get(self, operation: str) -> AsyncClient:
-        """The running loop's client; ``operation`` is what wants it, for the error."""
+    def opened(self) -> AsyncClient | None:
+        """The running loop's client, if it is there."""
+        entry = self._of_loop.get(asyncio.get_running_loop())
+        return entry.client if entry is not None and entry.pid == os.getpid() else None
+
+    async def open(self, operation: str) -> AsyncClient:
+        """The running loop's client, made now unless it is there."""
+        await _reader.ensure()
+        return await self._entry().open(operation)
+
+    async def renew(self, step: Renew) -> bool:
+        """Examine the running loop's client."""
+        return await self._entry().renew(step)
+
+    def _entry(self) -> _LoopClient:
         loop = asyncio.get_running_loop()
-        entry = self._of_loop.get(loop)
-        if entry is not None and entry.client is not None and entry.pid == os.getpid():
-            return entry.client
-        await asyncio.to_thread(_reader.ensure)
         with self._lock:
             self._forget_other_processes()
-            for stale in [known for known in self._of_loop if known.is_closed()]:
-                self._of_loop.pop(stale).close()
-            entry = self._of_loop.setdefault(loop, _LoopClient())
-        return await entry.open(self._create, operation)
+            if loop not in self._of_loop:
+                self._close_idle()
+                self._of_loop[loop] = _LoopClient(loop, self._factory)
+            return self._of_loop[loop]
+
+    def _close_idle(self) -> None:
+        """Close the clients of loops that were closed, and of those that stopped, but for a few."""
+        closed = [loop for loop in self._of_loop if loop.is_closed()]
+        for loop in closed:
+            self._of_loop.pop(loop).close()
+        stopped = [loop for loop in self._of_loop if not loop.is_running()]
+        for loop in stopped[:-_IDLE_LOOPS]:
+            self._of_loop.pop(loop).close()
 
     def _forget_other_processes(self) -> None:
         # A forked child has its parent's clients; they are not its own to close.
@@ -134,6 +267,7 @@ class AsyncClients:
     def after_fork(self) -> None:
         """A lock held by another thread of the parent is never released in the child."""
         self._lock = threading.Lock()
+        _reader.after_fork()
 
     def close(self) -> None:
         """Close the clients of all loops, from any thread."""

@@ -51,6 +51,7 @@ class Settings:
     read_from: str = "primary"
     client_az: str | None = None
     client_name: str | None = None
+    retry_writes: bool = True
     embedded: bool = False
     directory: Path | None = None
     """Data directory of the embedded server; None is a temporary one."""
@@ -115,6 +116,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "read_from": _read_from,
     "client_az": _word,
     "client_name": _word,
+    "retry_writes": _boolean,
 }
 
 
@@ -136,7 +138,7 @@ def parse(url: str) -> Settings:
     ``valkey``, ``valkeys`` (TLS), ``redis`` or ``rediss`` (TLS), and ``embedded://`` or
     ``embedded:///directory``. User and password are percent-decoded. Options: ``cluster``,
     ``request_timeout`` and ``connection_timeout`` (seconds), ``read_from``, ``client_az``,
-    ``client_name``.
+    ``client_name``, ``retry_writes``.
 
     Raises:
         ConfigurationError: Anything else, naming the part. Neither the error nor a variable of its
@@ -171,7 +173,7 @@ def change(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             if name in ("username", "password", "client_name", "client_az"):
                 if not isinstance(value, str) or _NOT_IN_A_URL.search(value):
                     raise ValueError("give a string, without control characters")
-            elif name == "cluster":
+            elif name in ("cluster", "retry_writes"):
                 if not isinstance(value, bool):
                     raise ValueError("give True or False")
                 continue
