@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 
 from .._errors import ConfigurationError, EmbeddedServerError
 from .directory import DataDirectory, Holder, Process
-from .launch import HOST, PortTakenError, binary, check_config, launch
+from .launch import HOST, PortTakenError, binary, check_config, goes_on, launch
 
 _STARTS = 5
 
@@ -149,7 +149,8 @@ class EmbeddedValkey:
         For what the operating system or somebody else killed. The port is another one if somebody
         took it meanwhile. A temporary server comes back empty. From any thread, and from a process
         that shares the server: it is still the owner's. What was never started, or was closed,
-        stays so.
+        stays so. One that is there is asked once, because it may have been killed a moment ago;
+        one that does not answer within 0.2 s is frozen or busy, and stays.
 
         Returns:
             Whether ``url`` leads to another server process than before.
@@ -159,7 +160,9 @@ class EmbeddedValkey:
         """
         with self._mutex:
             before = self._holder
-            if before is None or self.alive:
+            if before is None or before.server is None or before.port is None:
+                return False
+            if goes_on(before.server, before.port):
                 return False
             closed = self._place is None or self._place.read() is None
             if closed and not before.owner.is_this:

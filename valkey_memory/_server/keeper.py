@@ -22,6 +22,8 @@ import time
 
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.5
+_EXITING = 0x4  # PF_EXITING, of the kernel's flags of a process
+_KILLED = 1 << (signal.SIGKILL - 1)  # of the signals that it has yet to take
 
 
 def wait_for_end(pid: int) -> None:
@@ -57,14 +59,17 @@ def poll_for_end(pid: int) -> None:
 def start_of(pid: int) -> bytes:
     """When the process started, in ticks as /proc has it, by which a reused pid is noticed.
 
-    Empty if it has ended.
+    Empty if it has ended, or is about to: a killed one is there for a moment.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 pathlib takes 10 ms to import
             state, *fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return b""
-    return b"" if state in (b"Z", b"X") else fields[18]
+    flags, pending = int(fields[5]), int(fields[27])
+    if state in (b"Z", b"X") or flags & _EXITING or pending & _KILLED:
+        return b""
+    return fields[18]
 
 
 def _end_with(owner: int, server: int, temporary: str, ended: list[int]) -> None:

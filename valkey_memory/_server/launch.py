@@ -22,6 +22,8 @@ from .directory import Process
 HOST = "127.0.0.1"
 _LOG_FILE = "valkey.log"
 _START_SECONDS = 60.0
+_SILENCE_SECONDS = 0.2
+_END_SECONDS = 2.0
 _LOG_LINES = 12
 
 _DEFAULTS = {"save": "", "appendonly": "no"}
@@ -221,9 +223,33 @@ def _answers(kept: subprocess.Popen[bytes], server: Process, port: int) -> bool:
     )
 
 
+def goes_on(server: Process, port: int) -> bool:
+    """Whether a server is there to stay: it answers, or is silent as a frozen or a busy one is.
+
+    One that was killed a moment ago may look alive, but refuses or breaks connections.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while server.alive:
+        try:
+            if _asked(port, b"PING\r\n", _SILENCE_SECONDS):
+                return True
+        except TimeoutError:
+            return True
+        except OSError:  # it is about to end, or somebody had it listen elsewhere
+            pass
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.002)
+    return False
+
+
 def _info(port: int) -> bytes:
-    with socket.create_connection((HOST, port), timeout=1.0) as connection:
-        connection.sendall(b"INFO\r\n")
+    return _asked(port, b"INFO\r\n", 1.0)
+
+
+def _asked(port: int, command: bytes, seconds: float) -> bytes:
+    with socket.create_connection((HOST, port), timeout=seconds) as connection:
+        connection.sendall(command)
         with connection.makefile("rb") as reader:
             head = reader.readline()
             return reader.read(int(head[1:])) if head.startswith(b"$") else head
