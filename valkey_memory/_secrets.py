@@ -63,15 +63,22 @@ def mask(url: str) -> str:
 
 
 def _mask_query(query: str) -> str:
-    return "&".join(map(_mask_option, query.split("&")))
+    shown, hides = [], False
+    for option in query.split("&"):
+        name, equals, value = option.partition("=")
+        known = name in _SHOWN_OPTIONS
+        if not equals or not (known or (name and mask_option(name) == name and not hides)):
+            shown.append(_HIDDEN if option else "")
+        else:
+            shown.append(f"{name}={value if known and _VALUE.fullmatch(value) else _HIDDEN}")
+        # What follows an unknown option may be the rest of a password with an ampersand.
+        hides = hides or not known
+    return "&".join(shown)
 
 
-def _mask_option(option: str) -> str:
-    name, equals, value = option.partition("=")
-    if not equals:
-        return _HIDDEN if option else ""
-    shown = value if name in _SHOWN_OPTIONS and _VALUE.fullmatch(value) else _HIDDEN
-    return f"{name if _OPTION.fullmatch(name) else _HIDDEN}={shown}"
+def mask_option(name: str) -> str:
+    """The name of an option for messages, where it is likely to be one."""
+    return name if _OPTION.fullmatch(name) else _HIDDEN
 
 
 class Secret(str):

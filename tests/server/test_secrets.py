@@ -253,6 +253,8 @@ def test_secrets() -> None:
         ("valkey://alice:p/w", "valkey://alice:***"),
         ("valkey://h?timeout=5", "valkey://h?timeout=***"),
         ("valkey://h?pw", "valkey://h?***"),
+        ("valkey://h?auth=p&w=x&cluster=true", "valkey://h?auth=***&***&cluster=true"),
+        ("valkey://h?=pw&&x", "valkey://h?***&&***"),
         ("valkey://h/pw", "valkey://h/***"),
         ("valkey://h?auth=p@w", "valkey://***"),
         ("embedded:///a@b:c/d", "embedded:///a@b:c/d"),

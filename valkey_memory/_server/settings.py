@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from .._errors import ConfigurationError
-from .._secrets import Secret, SecretUrl, mask
+from .._secrets import Secret, SecretUrl, mask, mask_option
 
 URL_VARIABLE = "VALKEY_URL"
 DEFAULT_URL = "valkey://localhost:6379"
@@ -249,8 +249,10 @@ def _options(query: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
-            # The URL beside this reason names the option, where that cannot be a password.
-            raise _UnreadableError(f"has an unknown option: known are {', '.join(_OPTIONS)}")
+            shown = mask_option(name) if f"{name}=" in query else mask_option("")
+            raise _UnreadableError(
+                f"has the unknown option {shown!r}: known are {', '.join(_OPTIONS)}"
+            )
         try:
             options[name] = _OPTIONS[name](text)
         except ValueError as error:
