@@ -114,3 +114,8 @@ class SecretUrl(Secret):
 def hide_url(url: Any) -> Any:
     """A URL that hides its password; what is no string as it is."""
     return SecretUrl(url) if isinstance(url, str) else url
+
+
+def hide(value: Any) -> Any:
+    """A string that hides itself; what is no string as it is."""
+    return Secret(value) if isinstance(value, str) else value

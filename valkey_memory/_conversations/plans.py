@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milliseconds
+from .._arguments import (
+    TTL,
+    check_count,
+    check_index,
+    check_number,
+    check_once,
+    shown,
+    ttl_to_milliseconds,
+)
 from .._errors import CorruptMessageError, InvalidArgumentError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
@@ -47,7 +55,9 @@ class ConversationPlans(Generic[M]):
     ) -> None:
         check_count(max_messages, "max_messages")
         if on_corrupt not in ("raise", "skip"):
-            raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip", not {on_corrupt!r}')
+            raise InvalidArgumentError(
+                f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
+            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         self._codec = codec
@@ -107,8 +117,8 @@ class ConversationPlans(Generic[M]):
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
-        check_count(offset, "offset", minimum=0)
-        check_count(limit, "limit")
+        check_number(offset, "offset", minimum=0)
+        check_number(limit, "limit")
         key = self.key(session_id)
         elements = yield from change_plan(
             changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)

@@ -259,7 +259,10 @@ class ClientFactory:
             await in_thread(self.prepare, _START_SECONDS, "start of the embedded server")
 
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
-        return translate(error, operation=operation, address=self.address)
+        address = self.address
+        if self._configuration is None and (database := self._settings.database):
+            address += f"/{database}"
+        return translate(error, operation=operation, address=address)
 
     def configuration(
         self,

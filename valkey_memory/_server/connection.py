@@ -15,6 +15,7 @@ from .._errors import (
 )
 from .._plans import Plan, Reply, Step, Work, WriteToken, arun, run
 from .._secrets import Secret, hide_url, mask
+from . import given
 from .clients import ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients, check_loop
@@ -116,7 +117,7 @@ class ValkeyConnection:
             ConfigurationError: The URL or an option cannot work. Nothing was opened.
         """
         url = resolve_url(url)
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "username": username,
             # Of what is no string only its type: that is refused, in sight of tools that print
             # variables.
@@ -130,13 +131,14 @@ class ValkeyConnection:
             "retry_writes": retry_writes,
         }
         if password is None:
-            given["password"] = None
+            options["password"] = None
         del password
         settings = parse(url)
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = {name: value for name, value in options.items() if value is not None}
         settings = change(settings, changes)
         if tls is not None and not settings.tls:
             raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
+        given.check_options(tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         factory = ClientFactory(settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         reproducible = not changes and not any((tls, iam, reconnect_strategy))
         return cls(factory, url=url if reproducible else None)
@@ -149,6 +151,7 @@ class ValkeyConnection:
             config: ``GlideClientConfiguration`` or ``GlideClusterClientConfiguration``. Mind its
                 default ``request_timeout`` of 250 ms.
         """
+        given.check_config(config)
         cluster = type(config).__name__ == "GlideClusterClientConfiguration"
         return cls(ClientFactory(Settings(cluster=cluster), configuration=config))
 
@@ -164,11 +167,12 @@ class ValkeyConnection:
             sync_client: For the sync methods, from any thread.
             async_client: For the async methods, in the event loop that made it.
         """
-        given = sync_client if sync_client is not None else async_client
-        if given is None:
+        one = sync_client if sync_client is not None else async_client
+        if one is None:
             raise ConfigurationError("from_clients needs sync_client=, async_client= or both")
+        given.check_clients(sync_client, async_client)
         # For the address in errors only; the sync client does not publish its configuration.
-        config = getattr(given, "config", None) or getattr(given, "_config", None)
+        config = getattr(one, "config", None) or getattr(one, "_config", None)
         factory = ClientFactory(Settings(), configuration=config)
         return cls(factory, sync_client=sync_client, async_client=async_client)
 

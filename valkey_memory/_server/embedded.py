@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from .._errors import ConfigurationError, EmbeddedServerError
+from .._secrets import hide
 from .directory import DataDirectory, Holder, Process
 from .launch import HOST, PortTakenError, binary, check_config, goes_on, launch
 
@@ -90,7 +91,7 @@ class EmbeddedValkey:
         modules: Iterable[str | Path] = (),
     ) -> None:
         self._directory = None if directory is None else _resolved(directory)
-        config = dict(config or {})
+        config = {name: hide(value) for name, value in (config or {}).items()}
         self._config = config if directory is None else _PERSISTENT | config
         self._lines = check_config(self._config, modules)
         self._mutex = threading.RLock()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from .._errors import ConfigurationError, EmbeddedServerError
+from .._secrets import hide
 from . import keeper
 from .directory import Process
 
@@ -97,7 +98,8 @@ def check_config(config: Mapping[str, str], modules: Iterable[str | Path]) -> li
     for name, value in (_DEFAULTS | given).items():
         if not _NAME.fullmatch(name) or not _LINE.fullmatch(str(value)):
             raise ConfigurationError(f"config: {name!r} is not one directive of valkey.conf")
-        lines.append(f"{name} {value}" if value else f'{name} ""')
+        # Some directives have passwords, and an error shows variables to tools that print them.
+        lines.append(hide(f"{name} {value}" if value else f'{name} ""'))
     for module in modules:
         # A string may have arguments after the file, as in valkey.conf; a name alone has none.
         path = os.fspath(module)
@@ -196,10 +198,10 @@ def _start_keeper(
 
 def _hand_over(kept: subprocess.Popen[bytes], lines: Iterable[str]) -> Process | None:
     """Give the server its configuration. None if it could not even start."""
-    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    text = hide("\n".join([*lines, ""]))
     with cast("IO[bytes]", kept.stdout) as stdout:
         with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", kept.stdin) as stdin:
-            stdin.write(text)
+            stdin.write(text.encode("utf-8", "surrogateescape"))
         pid = stdout.readline()
     return Process.of(int(pid)) if pid else None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from .._arguments import shown
 from .._errors import ConfigurationError
 from .._secrets import Secret, SecretUrl, mask, mask_option
 
@@ -67,18 +68,18 @@ class Settings:
             object.__setattr__(self, "password", Secret(self.password))
 
     def __repr__(self) -> str:
-        shown = ", ".join(
+        text = ", ".join(
             f"{field.name}={getattr(self, field.name)!r}"
             for field in fields(self)
             if getattr(self, field.name) != field.default
         )
-        return f"Settings({shown})"
+        return f"Settings({text})"
 
 
 def _seconds(value: str | float) -> float:
     try:
         seconds = float(value)
-    except (TypeError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds < 86_400:
         raise ValueError("give seconds, more than 0 and less than a day")
@@ -103,7 +104,8 @@ def _boolean(text: str) -> bool:
 
 def _read_from(value: Any) -> str:
     """The name of a strategy, or one of GLIDE's."""
-    name = str(getattr(value, "name", value)).lower()
+    name = getattr(value, "name", value)
+    name = name.lower() if isinstance(name, str) else ""
     if name not in READ_FROM:
         raise ValueError(f"give one of {', '.join(READ_FROM)}")
     return name
@@ -180,8 +182,8 @@ def change(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             if name in _OPTIONS:
                 values[name] = _OPTIONS[name](value)
         except ValueError as error:
-            shown = f"={value!r}" if name in _OPTIONS else ""
-            raise ConfigurationError(f"{name}{shown}: {error}") from None
+            text = "" if name == "password" else f"={shown(value)}"
+            raise ConfigurationError(f"{name}{text}: {error}") from None
     return replace(settings, **values)
 
 
@@ -249,9 +251,9 @@ def _options(query: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
-            shown = mask_option(name) if f"{name}=" in query else mask_option("")
+            text = mask_option(name) if f"{name}=" in query else mask_option("")
             raise _UnreadableError(
-                f"has the unknown option {shown!r}: known are {', '.join(_OPTIONS)}"
+                f"has the unknown option {text!r}: known are {', '.join(_OPTIONS)}"
             )
         try:
             options[name] = _OPTIONS[name](text)
