@@ -388,7 +388,17 @@ def held_directory(tmp_path: Path) -> str:
         return text.replace(str(tmp_path), "/data/memory").replace(str(other.pid), "4711")
 
 
-OTHERS: list[Callable[[Path], str]] = [held_directory]
+def damaged_directory(tmp_path: Path) -> str:
+    with EmbeddedValkey(tmp_path) as server:
+        MessageStore(url=server.url).append("a", HELLO)
+    (writes,) = tmp_path.glob("appendonlydir/*.incr.*")
+    writes.write_text("nonsense")
+    with pytest.raises(valkey_memory.EmbeddedServerError) as caught:
+        EmbeddedValkey(tmp_path).start()
+    return as_shown(caught.value).replace(str(tmp_path), "/data/memory")
+
+
+OTHERS: list[Callable[[Path], str]] = [held_directory, damaged_directory]
 
 
 @pytest.mark.parametrize("provoke", OTHERS, ids=lambda function: function.__name__)

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from .._arguments import shown
 from .._errors import ConfigurationError, EmbeddedServerError
 from .._secrets import hide
 from .directory import DataDirectory, Holder, Process
@@ -285,7 +286,7 @@ def _resolved(directory: str | Path) -> Path:
         return Path(directory).resolve()
     except (TypeError, ValueError, OSError, RuntimeError) as error:  # NUL, a loop of links
         raise ConfigurationError(
-            f"{directory!r} cannot be the directory of an embedded server: {error}"
+            f"{shown(directory)} cannot be the directory of an embedded server: {error}"
         ) from error
 
 

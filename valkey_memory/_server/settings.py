@@ -153,8 +153,8 @@ def parse(url: str) -> Settings:
         return _parse(str(url))
     except _UnreadableError as error:
         reason = str(error)
-    except (ValueError, OSError, RuntimeError):
-        # Of urlsplit, of percent-decoding, or of a path; it may quote the password.
+    except ValueError:
+        # Of urlsplit or of percent-decoding; it may quote the password.
         reason = (
             "cannot be read: check host and port, and percent-encode special characters of the "
             "password (urllib.parse.quote)"
@@ -210,11 +210,16 @@ def _parse(url: str) -> Settings:
 def _embedded(parts: SplitResult) -> Settings:
     if parts.netloc:
         raise _UnreadableError("names a host: write embedded:///absolute/path for a directory")
-    # A path may have any bytes but NUL, which resolve() refuses.
+    # A path may have any bytes but NUL.
     path = unquote(parts.path, errors="surrogateescape")
     if path in ("", "/"):
         return Settings(embedded=True)
-    return Settings(embedded=True, directory=Path(path).resolve())
+    try:
+        return Settings(embedded=True, directory=Path(path).resolve())
+    except (ValueError, OSError, RuntimeError) as error:  # NUL, a loop of links
+        raise _UnreadableError(
+            f"has a path that cannot be the directory of an embedded server: {error}"
+        ) from error
 
 
 def _server(parts: SplitResult, port: int | None) -> Settings:
