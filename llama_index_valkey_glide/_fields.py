@@ -8,7 +8,6 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
-    BaseModel,
     Field,
     PrivateAttr,
     SerializationInfo,
@@ -20,9 +19,10 @@ from valkey_memory import ConfigurationError, ValkeyConnection
 from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
 
 from ._codec import LlamaIndexCodec
+from ._rebuilding import Rebuilt
 
 
-class ChatStoreFields(BaseModel):
+class ChatStoreFields(Rebuilt):
     """The public fields of a chat store, its constructor, and how it is written down and rebuilt.
 
     ``to_dict`` and pickles hold the URL with its password. To keep a password out of them, leave
@@ -104,16 +104,6 @@ class ChatStoreFields(BaseModel):
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
         self._check_rebuildable()  # pydantic wraps errors from inside a dump
         return self.model_dump(**kwargs)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
-        """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
-        fields = data | kwargs
-        if "url" in fields:
-            fields["url"] = hide_url(fields["url"])
-        data = kwargs = {}  # for the sake of tools that print variables
-        fields.pop("class_name", None)
-        return cls(**fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)

@@ -44,6 +44,7 @@ from valkey_memory.adapters import (
 )
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
+from ._rebuilding import Rebuilt
 
 SESSION_ID = "session_id"
 _PAGE = 1_000
@@ -51,7 +52,7 @@ _MMR_CANDIDATES = 4
 """MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
 
 
-class ValkeyVectorStore(BasePydanticVectorStore):
+class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
     """Nodes found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has

@@ -7,6 +7,7 @@ themselves, because tools that report errors print the variables of every frame.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Self, SupportsIndex
 
 _HIDDEN = "***"
@@ -119,3 +120,8 @@ def hide_url(url: Any) -> Any:
 def hide(value: Any) -> Any:
     """A string that hides itself; what is no string as it is."""
     return Secret(value) if isinstance(value, str) else value
+
+
+def hide_url_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments, or fields, whose ``url`` hides itself."""
+    return {name: hide_url(value) if name == "url" else value for name, value in options.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
+import logging
 import pickle
 import string
 import traceback
@@ -15,18 +17,22 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from pydantic import ValidationError
 from rich.console import Console
 from rich.traceback import Traceback
 
 from langchain_valkey_glide import ValkeyChatMessageHistory
 from langchain_valkey_glide import ValkeyVectorStore as LangChainVectorStore
-from llama_index_valkey_glide import ValkeyChatStore
+from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore
 from llama_index_valkey_glide import ValkeyVectorStore as LlamaIndexVectorStore
 from valkey_memory import (
     AuthenticationError,
     CommandError,
     ConfigurationError,
     ConnectionFailedError,
+    EmbeddedServerError,
     EmbeddedValkey,
     MessageStore,
     ValkeyConnection,
@@ -100,6 +106,10 @@ BAD_URLS = [
     f"embedded:///dir?password={QUOTED}",
 ]
 
+NOTES = [Document(page_content="a")]
+MODEL = DeterministicFakeEmbedding(size=3)
+Vectors, Nodes = LangChainVectorStore, LlamaIndexVectorStore
+
 MAKERS: dict[str, Callable[[str], object]] = {
     "parse": parse,
     "from_url": ValkeyConnection.from_url,
@@ -109,7 +119,16 @@ MAKERS: dict[str, Callable[[str], object]] = {
     "history": lambda url: ValkeyChatMessageHistory("s", url=url),
     "chat store": lambda url: ValkeyChatStore(url=url),
     "from_dict": lambda url: ValkeyChatStore.from_dict({"url": url}),
-    "LlamaIndex vectors": lambda url: LlamaIndexVectorStore(url=url),
+    "from_json": lambda url: ValkeyChatStore.from_json(json.dumps({"url": url})),
+    "database chat store": lambda url: ValkeyDBChatStore(url=url),
+    "LlamaIndex vectors": lambda url: Nodes(url=url),
+    "LlamaIndex vectors from_dict": lambda url: Nodes.from_dict({"url": url}),
+    "LlamaIndex vectors from_json": lambda url: Nodes.from_json(json.dumps({"url": url})),
+    "LangChain vectors": lambda url: Vectors(MODEL, url=url),
+    "from_texts": lambda url: Vectors.from_texts(["a"], MODEL, url=url),
+    "afrom_texts": lambda url: asyncio.run(Vectors.afrom_texts(["a"], MODEL, url=url)),
+    "from_documents": lambda url: Vectors.from_documents(NOTES, MODEL, url=url),
+    "afrom_documents": lambda url: asyncio.run(Vectors.afrom_documents(NOTES, MODEL, url=url)),
 }
 
 
@@ -175,6 +194,80 @@ def test_other_arguments_that_cannot_work(make: Callable[[], object]) -> None:
         make()
     assert hidden_in(caught.value)
     assert repr(PASSWORD.encode()) not in shown(caught.value)
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+@pytest.mark.parametrize("kind", [ValkeyChatStore, ValkeyDBChatStore])
+def test_errors_of_pydantic(kind: type[ValkeyChatStore], url: str) -> None:
+    """They show what they were given, unless told not to."""
+    makers: list[Callable[[], object]] = [lambda: kind.model_validate({"url": url})]
+    if url.isascii():
+        makers.append(lambda: kind.model_validate_json(json.dumps({"url": url})))
+        makers.append(lambda: kind.model_validate_json(json.dumps({"url": url}).encode()))
+    for make in makers:
+        with pytest.raises(ValidationError) as caught:
+            make()
+        assert hidden_in(caught.value)
+        assert QUOTED not in repr(caught.value.errors())
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({"url": GOOD_URL, "ttl": "soon"})
+    assert hidden_in(caught.value)
+    store = kind.model_validate({"url": GOOD_URL})
+    assert store.url == GOOD_URL
+    assert kind.model_validate_json(store.model_dump_json()) == store
+    assert QUOTED not in repr(store)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ValkeyChatStore(url=GOOD_URL, typo=1),
+        lambda: Nodes(url=GOOD_URL, typo=1),  # type: ignore[call-arg]
+        lambda: Vectors(MODEL, url=GOOD_URL, typo=1),  # type: ignore[call-arg]
+        lambda: ValkeyChatMessageHistory("s", url=GOOD_URL, typo=1),  # type: ignore[call-arg]
+        lambda: Vectors.from_texts(["a"], MODEL, url=GOOD_URL, typo=1),
+    ],
+)
+def test_misspelt_options(make: Callable[[], object]) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert hidden_in(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EmbeddedValkey(config={"requirepass": PASSWORD}),
+        lambda: EmbeddedValkey(config={"masterauth": f"{PASSWORD}\nport 1"}),
+        lambda: EmbeddedValkey("\0", config={"masterauth": PASSWORD}),
+        lambda: EmbeddedValkey(config={"masterauth": f"{PASSWORD} {PASSWORD}"}).start(),
+        lambda: EmbeddedValkey(config={"user": f"alice on >{PASSWORD} +@nobody"}).start(),
+        lambda: EmbeddedValkey(config={"no-such-directive": PASSWORD}).start(),
+        lambda: EmbeddedValkey("/proc/data", config={"masterauth": PASSWORD}).start(),
+    ],
+)
+def test_directives_of_an_embedded_server(make: Callable[[], object]) -> None:
+    with pytest.raises((ConfigurationError, EmbeddedServerError)) as caught:
+        make()
+    assert hidden_in(caught.value)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_logs_and_standard_error(
+    is_async: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    count = async_count if is_async else sync_count
+    for options in ("", "?cluster=true"):
+        with ValkeyConnection.from_url(GOOD_URL + options) as connection:
+            store = MessageStore(connection=connection)
+            with pytest.raises(ValkeyMemoryError):
+                count(store)
+            print(connection, store, repr(vars(connection)), repr(vars(connection._factory)))
+    text = caplog.text + "".join(capfd.readouterr())
+    assert "127.0.0.1:1" in text
+    assert PASSWORD not in text
+    assert QUOTED not in text
 
 
 def sync_count(store: MessageStore) -> int:
@@ -325,6 +418,8 @@ def test_any_text_is_a_url_or_a_configuration_error(url: str) -> None:
 
 @pytest.mark.parametrize("url", [b"valkey://h", 7, 0, b"", Path("h"), ["valkey://h"], object()])
 def test_what_is_no_string(url: Any) -> None:
-    for make in MAKERS.values():
+    for name, make in MAKERS.items():
+        if "json" in name:
+            continue  # there may be nothing of the kind
         with pytest.raises(ConfigurationError, match="url must be a string"):
             make(url)

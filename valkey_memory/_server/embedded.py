@@ -91,14 +91,17 @@ class EmbeddedValkey:
         config: Mapping[str, str] | None = None,
         modules: Iterable[str | Path] = (),
     ) -> None:
-        self._directory = None if directory is None else _resolved(directory)
+        # First what __repr__ reads: tools that print variables also print what could not be made.
+        self._holder: Holder | None = None
+        """Whose server it is and where it listens, while this object is started."""
+        self._directory: Path | None = None
         config = {name: hide(value) for name, value in (config or {}).items()}
+        if directory is not None:
+            self._directory = _resolved(directory)
         self._config = config if directory is None else _PERSISTENT | config
         self._lines = check_config(self._config, modules)
         self._mutex = threading.RLock()
         self._place: DataDirectory | None = None
-        self._holder: Holder | None = None
-        """Whose server it is and where it listens, while this object is started."""
         self._keeper: subprocess.Popen[bytes] | None = None
         self._is_owner = False
         """Whether ``close`` stops the server, or leaves it to another process or object."""

@@ -37,7 +37,7 @@ _RESERVED = frozenset(
 _NAME = re.compile(r"[a-z0-9-]+")
 _LINE = re.compile(r"[^\0\r\n\ud800-\udc7f\udd00-\udfff]*")
 _PLAIN = re.compile(rb"[ !#-\[\]-~]")
-_QUOTED_SECRET = re.compile(r"(>>> '(?:\S*(?:auth|pass)\S*|user)) .*")
+_QUOTED_VALUE = re.compile(r"(>>> '\S+) .*'")
 _STAMP = re.compile(r"\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([*.#-] ?)?")
 _COURSE = re.compile(r"\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [*.-]")
 _DAMAGED = re.compile(r"append.?only|AOF|RDB|loading|manifest|corrupt", re.IGNORECASE)
@@ -274,7 +274,7 @@ def _last_lines(log: Path, start: int) -> str:
         # What it says about the machine's memory is no reason.
         told = [line for line in lines if line.strip() and "overcommit" not in line]
         # The server quotes the line that it does not understand, and it may have a password.
-        told = [_QUOTED_SECRET.sub(r"\1 ***", line) for line in told]
+        told = [_QUOTED_VALUE.sub(r"\1 ***'", line) for line in told]
         # What it says of its course before the first trouble is no reason either.
         first = next((n for n, line in enumerate(told) if not _COURSE.match(line)), 0)
         return "\n".join(_STAMP.sub("", line) for line in told[first:][-_LOG_LINES:]).strip()

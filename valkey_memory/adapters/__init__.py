@@ -29,7 +29,7 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
-from .._secrets import hide_url, mask
+from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.options import IndexOptions
@@ -75,7 +75,9 @@ __all__ = [
     "embed_documents",
     "file_block",
     "has_fields",
+    "hide",
     "hide_url",
+    "hide_url_in",
     "image_block",
     "known_dimension",
     "mask",
