@@ -22,8 +22,10 @@ class Rebuilt(BaseModel):
 
     @classmethod
     def model_validate(cls, obj: Any, **kwargs: Any) -> Self:
-        """A component from a dict of its fields."""
-        obj = hide_url_in(obj) if isinstance(obj, dict) else obj
+        """A component from a dict of its fields, such as ``model_dump`` gives."""
+        if isinstance(obj, dict):
+            obj = hide_url_in(obj)
+            obj.pop("class_name", None)
         return super().model_validate(obj, **kwargs)
 
     @classmethod

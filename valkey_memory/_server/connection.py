@@ -136,9 +136,9 @@ class ValkeyConnection:
         settings = parse(url)
         changes = {name: value for name, value in options.items() if value is not None}
         settings = change(settings, changes)
+        given.check_options(tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         if tls is not None and not settings.tls:
             raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
-        given.check_options(tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         factory = ClientFactory(settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         reproducible = not changes and not any((tls, iam, reconnect_strategy))
         return cls(factory, url=url if reproducible else None)
