@@ -67,8 +67,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
             limit: At most so many. Default: all.
             offset: Skip so many of the oldest. Default: 0.
         """
-        check_count(limit, "limit", minimum=0)
-        check_count(offset, "offset", minimum=0)
+        check_count(limit, "limit", minimum=0, optional=True)
+        check_count(offset, "offset", minimum=0, optional=True)
         if limit == 0:
             return []
         start = offset or 0

@@ -66,6 +66,10 @@ def user_without_password(server: EmbeddedValkey) -> None:
     MessageStore(url="valkey://app@localhost").count("a")
 
 
+def no_such_database(server: EmbeddedValkey) -> None:
+    MessageStore(url=f"{server.url}/99").count("alice-1")
+
+
 def tls_without_tls(server: EmbeddedValkey) -> None:
     from glide import TlsAdvancedConfiguration
 
@@ -293,6 +297,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     unknown_scheme,
     special_character,
     user_without_password,
+    no_such_database,
     tls_without_tls,
     url_and_connection,
     different_wheels,

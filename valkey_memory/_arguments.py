@@ -56,14 +56,13 @@ MAXIMUM = 2**53
 """Of counts and indexes. The server's own integers have 64 bits; Lua's, in scripts, 53."""
 
 
-def check_count(value: int | None, name: str, *, minimum: int = 1) -> None:
-    """Raise InvalidArgumentError unless ``value`` is None or an int from ``minimum`` to 2**53."""
-    if value is not None:
-        check_number(value, name, minimum=minimum)
+def check_count(value: int | None, name: str, *, minimum: int = 1, optional: bool = False) -> None:
+    """Raise InvalidArgumentError unless ``value`` is an int from ``minimum`` to 2**53.
 
-
-def check_number(value: int, name: str, *, minimum: int = 1) -> None:
-    """``check_count`` of what must be given."""
+    ``optional`` allows None, too.
+    """
+    if value is None and optional:
+        return
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise InvalidArgumentError(
             f"{name} must be an integer of at least {minimum}, not {shown(value)}"

@@ -12,7 +12,6 @@ from .._arguments import (
     TTL,
     check_count,
     check_index,
-    check_number,
     check_once,
     shown,
     ttl_to_milliseconds,
@@ -30,6 +29,13 @@ OnCorrupt: TypeAlias = Literal["raise", "skip"]
 T = TypeVar("T")
 
 _NEW_TOKEN = WriteToken()
+
+# What a codec raises, which meets whatever was stored. Others, such as those that an application
+# throws from its signal handlers, pass.
+_DECODING_ERRORS = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(AssertionError, ImportError, NotImplementedError, RecursionError),
+)
 
 _log = logging.getLogger("valkey_memory")
 
@@ -53,7 +59,7 @@ class ConversationPlans(Generic[M]):
         refresh_ttl_on_read: bool,
         on_corrupt: OnCorrupt,
     ) -> None:
-        check_count(max_messages, "max_messages")
+        check_count(max_messages, "max_messages", optional=True)
         if on_corrupt not in ("raise", "skip"):
             raise InvalidArgumentError(
                 f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
@@ -111,14 +117,14 @@ class ConversationPlans(Generic[M]):
     # Reading
 
     def messages_plan(self, session_id: str, last: int | None) -> Plan[list[M]]:
-        check_count(last, "last")
+        check_count(last, "last", optional=True)
         key, start = self.key(session_id), 0 if last is None else -last
         elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
-        check_number(offset, "offset", minimum=0)
-        check_number(limit, "limit")
+        check_count(offset, "offset", minimum=0)
+        check_count(limit, "limit")
         key = self.key(session_id)
         elements = yield from change_plan(
             changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)
@@ -208,16 +214,19 @@ class ConversationPlans(Generic[M]):
         """
         try:
             return self._codec.decode_all(load_elements(elements))
-        except Exception:  # noqa: BLE001 - found and raised below
-            messages = []
+        except _DECODING_ERRORS as error:
+            failed = error
+        messages = []
         for position, raw in enumerate(elements, start):
             try:
                 messages.append(self._codec.decode(load_element(raw)))
-            except Exception as error:  # a codec meets whatever was stored; all of it has one name
+            except _DECODING_ERRORS as error:
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error
                 _log.warning("skipped: %s", corrupt)
+        if len(messages) == len(elements):
+            raise failed  # by no element: a signal handler of the application threw it
         return messages
 
     def _decode_deleted(self, key: str, index: int, element: bytes | None) -> M | None:

@@ -50,7 +50,7 @@ class IndexPlans:
     ) -> None:
         if search not in ("auto", "server", "exact"):
             raise ConfigurationError(f'search {search!r} is unknown: "auto", "server" or "exact"')
-        check_count(exact_limit, "exact_limit")
+        check_count(exact_limit, "exact_limit", optional=True)
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         numpy()
@@ -166,7 +166,7 @@ class IndexPlans:
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
         check_given(k, "k")
-        check_count(ef_runtime, "ef_runtime")
+        check_count(ef_runtime, "ef_runtime", optional=True)
         if min_score is not None and not _is_number(min_score):
             raise InvalidArgumentError(f"min_score must be a number or None, not {min_score!r}")
         known = self.schema.dimension

@@ -110,7 +110,7 @@ class TextIndex:
             document_key(self.index.name, document.id)
         check_distinct([document.id for document in given])
         ttl_to_milliseconds(ttl)
-        check_count(batch_size, "batch_size")
+        check_count(batch_size, "batch_size", optional=True)
         size = min(batch_size or self._batch_size, self._batch_size)
         if not given:
             return
