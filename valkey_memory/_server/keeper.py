@@ -59,17 +59,26 @@ def poll_for_end(pid: int) -> None:
 def start_of(pid: int) -> bytes:
     """When the process started, in ticks as /proc has it, by which a reused pid is noticed.
 
-    Empty if it has ended, or is about to: a killed one is there for a moment.
+    Empty if it has ended.
     """
+    fields = _stat(pid)
+    return fields[19] if fields else b""
+
+
+def is_ending(pid: int) -> bool:
+    """Whether the process was killed, and is there for a moment all the same. Needs /proc."""
+    fields = _stat(pid)
+    return bool(fields) and bool(int(fields[6]) & _EXITING or int(fields[28]) & _KILLED)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What /proc says of a process, from its state on; nothing if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 pathlib takes 10 ms to import
-            state, *fields = file.read().rpartition(b")")[2].split()
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
-        return b""
-    flags, pending = int(fields[5]), int(fields[27])
-    if state in (b"Z", b"X") or flags & _EXITING or pending & _KILLED:
-        return b""
-    return fields[18]
+        return []
+    return [] if fields[0] in (b"Z", b"X") else fields
 
 
 def _end_with(owner: int, server: int, temporary: str, ended: list[int]) -> None:
