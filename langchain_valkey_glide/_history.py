@@ -50,8 +50,8 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     @with_options(StoreOptions, ConversationStore)
     def __init__(self, session_id: str, **options: Unpack[StoreOptions]) -> None:
         super().__init__()
-        self.store: ConversationStore[BaseMessage] = ConversationStore(LangChainCodec(), **options)
         self.session_id = session_id
+        self.store: ConversationStore[BaseMessage] = ConversationStore(LangChainCodec(), **options)
         self.key = self.store.key(session_id)
 
     @property
@@ -128,4 +128,6 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
         return await self.store.attl_left(self.session_id)
 
     def __repr__(self) -> str:
-        return f"ValkeyChatMessageHistory({self.session_id!r}, {self.store.connection!r})"
+        # Tools that print variables also print what could not be made, and has no store.
+        store = getattr(self, "store", None)
+        return f"ValkeyChatMessageHistory({self.session_id!r}, {store and store.connection!r})"

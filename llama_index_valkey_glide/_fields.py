@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
-    BaseModel,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -20,16 +19,17 @@ from pydantic import (
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
+from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
 
 from ._codec import LlamaIndexCodec
+from ._rebuilding import Rebuilt
 
 
 def _seconds(ttl: TTL | None) -> float | None:
     return ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
 
 
-class ChatStoreFields(BaseModel):
+class ChatStoreFields(Rebuilt):
     """The public fields of a chat store, its constructor, and how it is written down and rebuilt.
 
     ``to_dict`` and pickles hold the URL with its password. To keep a password out of them, leave
@@ -56,6 +56,7 @@ class ChatStoreFields(BaseModel):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
         store = ConversationStore(
             LlamaIndexCodec(),
@@ -122,13 +123,6 @@ class ChatStoreFields(BaseModel):
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
         self._check_rebuildable()  # pydantic wraps errors from inside a dump
         return self.model_dump(**kwargs)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
-        """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
-        fields = data | kwargs
-        fields.pop("class_name", None)
-        return cls(**fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)

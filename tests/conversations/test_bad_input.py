@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from valkey_memory._messages.codecs import PlainCodec
 from ..servers import admin
 from .test_message_lists import said
 
+HUGE: Any = 10**5000
 STRANGE_IDS = [
     "a{b}c",
     "{}",
@@ -71,6 +73,22 @@ def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
         make_store().append(session_id, said("a")[0])
     with pytest.raises(InvalidSessionIdError):
         make_store().messages(session_id)
+
+
+def test_numbers_that_python_refuses_to_write(make_store: Any) -> None:
+    store = make_store()
+    calls: list[Callable[[], object]] = [
+        lambda: make_store(ttl=HUGE),
+        lambda: make_store(max_messages=HUGE),
+        lambda: store.page("s", HUGE, 1),
+        lambda: store.set_ttl("s", HUGE),
+        lambda: store.messages(HUGE),
+        lambda: store.delete_at("s", HUGE),
+        lambda: store.append("s", said("a")[0], once=HUGE),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError, match="a very long int"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +150,7 @@ def test_impossible_indexes(make_store: Any, index: Any) -> None:
         make_store().insert("s", index, said("a")[0])
 
 
-@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None, "\ud800:", "chat\udfff"])
+@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None, b"chat:", "\ud800:", "chat\udfff"])
 def test_impossible_prefixes(url: str, key_prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match="key_prefix"):
         MessageStore(url=url, key_prefix=key_prefix)

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milliseconds
+from .._arguments import (
+    TTL,
+    check_count,
+    check_index,
+    check_once,
+    shown,
+    ttl_to_milliseconds,
+)
 from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
@@ -48,7 +55,9 @@ class ConversationPlans(Generic[M]):
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)
         if on_corrupt not in ("raise", "skip"):
-            raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip", not {on_corrupt!r}')
+            raise InvalidArgumentError(
+                f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
+            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         self._codec = codec

@@ -33,7 +33,7 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
-from .._server.settings import mask
+from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.options import IndexOptions
@@ -80,6 +80,9 @@ __all__ = [
     "file_block",
     "from_dialect",
     "has_fields",
+    "hide",
+    "hide_url",
+    "hide_url_in",
     "image_block",
     "is_plain",
     "is_text",
