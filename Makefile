@@ -6,7 +6,7 @@ READY := .venv/ready
 DEV := .venv/ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast lint docs benchmark clean
+.PHONY: demo test test-fast test-faults lint docs benchmark clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
@@ -16,6 +16,9 @@ test: lint
 
 test-fast: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-faults: $(DEV)
+	$(BIN)/python -m pytest -n 2 -m "long or not long" -rP tests/faults
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
-    BaseModel,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_serializer,
     model_serializer,
     model_validator,
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
+from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
 
 from ._codec import LlamaIndexCodec
+from ._rebuilding import Rebuilt
 
 
-def without_class_name(
-    cls: type[BaseModel], fields: Any, handler: ModelWrapValidatorHandler[Any]
-) -> Any:
-    """Validate fields that a dump of LlamaIndex names the class in, beside the arguments."""
-    if isinstance(fields, Mapping):
-        fields = {name: value for name, value in fields.items() if name != "class_name"}
-    return handler(fields)
+def _seconds(ttl: TTL | None) -> float | None:
+    return ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
 
 
-class ChatStoreFields(BaseModel):
+class ChatStoreFields(Rebuilt):
     """The public fields of a chat store, its constructor, and how it is written down and rebuilt.
 
     ``to_dict`` and pickles hold the URL with its password. To keep a password out of them, leave
@@ -48,7 +44,6 @@ class ChatStoreFields(BaseModel):
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
 
     _connection: ValkeyConnection = PrivateAttr()
-    _validate_dump = model_validator(mode="wrap")(without_class_name)
 
     def __init__(
         self,
@@ -61,6 +56,7 @@ class ChatStoreFields(BaseModel):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
         store = ConversationStore(
             LlamaIndexCodec(),
@@ -74,7 +70,7 @@ class ChatStoreFields(BaseModel):
         )
         super().__init__(
             url=url if connection is None else connection.url,
-            ttl=ttl.total_seconds() if isinstance(ttl, timedelta) else ttl,
+            ttl=_seconds(ttl),
             max_messages=max_messages,
             key_prefix=key_prefix,
             refresh_ttl_on_read=refresh_ttl_on_read,
@@ -97,6 +93,18 @@ class ChatStoreFields(BaseModel):
             on_corrupt=self.on_corrupt,
         )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_class_name(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take what a dump adds; the constructor knows no such argument."""
+        if isinstance(data, dict) and data.get("class_name") == cls.__name__:
+            data = {name: value for name, value in data.items() if name != "class_name"}
+        return handler(data)
+
+    @field_serializer("ttl")
+    def _in_seconds(self, ttl: TTL | None) -> float | None:
+        return _seconds(ttl)  # one that was assigned may be a timedelta
+
     @model_serializer(mode="wrap")
     def custom_model_dump(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
@@ -115,13 +123,6 @@ class ChatStoreFields(BaseModel):
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
         self._check_rebuildable()  # pydantic wraps errors from inside a dump
         return self.model_dump(**kwargs)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
-        """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
-        fields = data | kwargs
-        fields.pop("class_name", None)
-        return cls(**fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)

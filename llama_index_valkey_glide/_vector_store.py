@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryResult,
 )
-from pydantic import Field, PrivateAttr, computed_field, model_validator
+from pydantic import Field, PrivateAttr, computed_field
 
 from valkey_memory import (
     ConfigurationError,
@@ -43,9 +43,9 @@ from valkey_memory.adapters import (
     with_options,
 )
 
-from ._fields import without_class_name
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
 from ._queries import ranked, understood, unranked
+from ._rebuilding import Rebuilt
 from ._restriction import restricted_ids
 
 SESSION_ID = "session_id"
@@ -54,7 +54,7 @@ _MMR_CANDIDATES = 4
 """MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
 
 
-class ValkeyVectorStore(BasePydanticVectorStore):
+class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
     """Nodes found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has
@@ -145,8 +145,6 @@ class ValkeyVectorStore(BasePydanticVectorStore):
             **options,
         )
         self._index = index
-
-    _validate_dump = model_validator(mode="wrap")(without_class_name)
 
     @classmethod
     def class_name(cls) -> str:
@@ -356,6 +354,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __repr_args__(self) -> Any:
+        if not hasattr(self, "_index"):
+            return  # it could not be made, and a tool that prints variables asks
         for name, value in super().__repr_args__():
             yield name, mask(value) if name == "url" and value else value
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,10 +21,12 @@ from valkey_memory import (
     MessageEncodeError,
     MessageStore,
 )
+from valkey_memory._messages.codecs import PlainCodec
 
 from ..servers import admin
 from .test_message_lists import said
 
+HUGE: Any = 10**5000
 STRANGE_IDS = [
     "a{b}c",
     "{}",
@@ -61,7 +67,7 @@ def test_strange_session_ids_do_not_meet(make_store: Any) -> None:
         assert store.messages(session_id) == said(session_id)
 
 
-@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"]])
+@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"], {}, {"s"}])
 def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
     with pytest.raises(InvalidSessionIdError):
         make_store().append(session_id, said("a")[0])
@@ -69,7 +75,39 @@ def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
         make_store().messages(session_id)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, float("nan"), float("inf"), True, "60", 2**60])
+def test_numbers_that_python_refuses_to_write(make_store: Any) -> None:
+    store = make_store()
+    calls: list[Callable[[], object]] = [
+        lambda: make_store(ttl=HUGE),
+        lambda: make_store(max_messages=HUGE),
+        lambda: store.page("s", HUGE, 1),
+        lambda: store.set_ttl("s", HUGE),
+        lambda: store.messages(HUGE),
+        lambda: store.delete_at("s", HUGE),
+        lambda: store.append("s", said("a")[0], once=HUGE),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError, match="a very long int"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "ttl",
+    [
+        0,
+        -1,
+        0.0,
+        float("nan"),
+        float("inf"),
+        True,
+        "60",
+        2**60,
+        10**400,
+        timedelta(0),
+        timedelta.max,
+    ],
+    ids=lambda ttl: repr(ttl)[:20],
+)
 def test_impossible_ttls(make_store: Any, ttl: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="ttl"):
         make_store(ttl=ttl)
@@ -88,10 +126,20 @@ def test_impossible_windows(make_store: Any, window: Any) -> None:
         make_store().messages("s", last=window)
 
 
-@pytest.mark.parametrize(("offset", "limit"), [(-1, 1), (0, 0), (0, -3), (None, 1.0)])
+@pytest.mark.parametrize(
+    ("offset", "limit"), [(-1, 1), (0, 0), (0, -3), (0, 1.0), (None, 1), (0, None), (None, None)]
+)
 def test_impossible_pages(make_store: Any, offset: Any, limit: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         make_store().page("s", offset, limit)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.0, True, None])
+def test_impossible_numbers_of_messages(make_store: Any, n: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="n must be"):
+        make_store().delete_oldest("s", n)
+    with pytest.raises(InvalidArgumentError, match="n must be"):
+        make_store().archive_oldest("s", n)
 
 
 @pytest.mark.parametrize("index", [1.0, "1", True, None])
@@ -102,7 +150,7 @@ def test_impossible_indexes(make_store: Any, index: Any) -> None:
         make_store().insert("s", index, said("a")[0])
 
 
-@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None])
+@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None, b"chat:", "\ud800:", "chat\udfff"])
 def test_impossible_prefixes(url: str, key_prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match="key_prefix"):
         MessageStore(url=url, key_prefix=key_prefix)
@@ -318,3 +366,34 @@ def test_a_window_beyond_the_server_is_refused_by_the_constructor(url: str) -> N
     with pytest.raises(InvalidArgumentError, match=r"max_messages must be at most 2\*\*53"):
         MessageStore(url=url, max_messages=10**30)
     MessageStore(url=url, max_messages=2**53)
+
+
+class TimeIsOverError(Exception):
+    """What an application throws from a signal handler, as task queues do at their time limit."""
+
+
+@pytest.mark.parametrize("thrown", [TimeIsOverError, TimeoutError, RuntimeError, ValueError])
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+def test_what_a_signal_handler_throws_is_not_taken_for_corruption(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch, thrown: type[Exception], on_corrupt: str
+) -> None:
+    store = make_store(on_corrupt=on_corrupt)
+    store.extend("s", said("a", "b"))
+    decode_all = PlainCodec.decode_all
+    late = thrown("the time is over")
+
+    def interrupted(self: PlainCodec, elements: Any) -> Any:
+        previous = signal.signal(signal.SIGUSR1, handler)
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            return decode_all(self, elements)
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
+
+    def handler(*_: object) -> None:
+        raise late
+
+    monkeypatch.setattr(PlainCodec, "decode_all", interrupted)
+    with pytest.raises(thrown) as raised:
+        store.messages("s")
+    assert raised.value is late

@@ -9,8 +9,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -28,37 +26,10 @@ from valkey_memory import (
 from ..conversations.test_message_lists import said, texts
 from ..server.test_failures import frozen, process_id
 from ..servers import admin, replicated, told
+from .callers import Caller
 from .proxy import Proxy, proxied
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    with EmbeddedValkey() as server, proxied(server.port) as proxy:
-        yield proxy
-
-
-class Caller:
-    """Calls a store in one form; async calls share a loop, as in an application."""
-
-    def __init__(self, store: MessageStore, runner: asyncio.Runner | None) -> None:
-        self.store = store
-        self.runner = runner
-
-    def __call__(self, method: str, *args: Any, **options: Any) -> Any:
-        if self.runner is None:
-            return getattr(self.store, method)(*args, **options)
-        return self.runner.run(getattr(self.store, f"a{method}")(*args, **options))
-
-
-@pytest.fixture(params=["sync", "async"])
-def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner | None]:
-    if request.param == "sync":
-        yield None
-    else:
-        with asyncio.Runner() as runner:
-            yield runner
 
 
 def test_a_dead_path(proxy: Proxy, runner: asyncio.Runner | None) -> None:
@@ -170,6 +141,24 @@ def test_a_replica_for_good_says_so(runner: asyncio.Runner | None) -> None:
         with pytest.raises(NotPrimaryError) as caught:
             call("append", "s", said("b")[0])
         assert not caught.value.outcome_unknown
+
+
+def test_a_replica_that_lost_its_primary(runner: asyncio.Runner | None) -> None:
+    """It answers MASTERDOWN; as soon as it is a primary, the same store goes on."""
+    with (
+        EmbeddedValkey(config={"replica-serve-stale-data": "no"}) as server,
+        ValkeyConnection.from_url(server.url, request_timeout=0.5) as connection,
+    ):
+        call = Caller(MessageStore(connection=connection), runner)
+        call("append", "s", said("a")[0])
+        told(server.port, "REPLICAOF", "127.0.0.1", "1")
+        for method, arguments in [("messages", ()), ("append", (said("b")[0],))]:
+            with pytest.raises(NotPrimaryError) as caught:
+                call(method, "s", *arguments)
+            assert not caught.value.outcome_unknown
+        told(server.port, "REPLICAOF", "NO", "ONE")
+        call("append", "s", said("c")[0])
+        assert texts(call("messages", "s")) == ["a", "c"]
 
 
 def test_a_rotated_password(runner: asyncio.Runner | None) -> None:

@@ -8,10 +8,18 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milliseconds
-from .._errors import CorruptMessageError, InvalidArgumentError
+from .._arguments import (
+    TTL,
+    check_count,
+    check_index,
+    check_once,
+    shown,
+    ttl_to_milliseconds,
+)
+from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
+from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
@@ -45,9 +53,11 @@ class ConversationPlans(Generic[M]):
         refresh_ttl_on_read: bool,
         on_corrupt: OnCorrupt,
     ) -> None:
-        check_count(max_messages, "max_messages")
+        check_count(max_messages, "max_messages", optional=True)
         if on_corrupt not in ("raise", "skip"):
-            raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip", not {on_corrupt!r}')
+            raise InvalidArgumentError(
+                f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
+            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         self._codec = codec
@@ -101,7 +111,7 @@ class ConversationPlans(Generic[M]):
     # Reading
 
     def messages_plan(self, session_id: str, last: int | None) -> Plan[list[M]]:
-        check_count(last, "last")
+        check_count(last, "last", optional=True)
         key, start = self.key(session_id), 0 if last is None else -last
         elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
         return self._decode(key, elements, 0 if last is None else -len(elements))
@@ -186,7 +196,9 @@ class ConversationPlans(Generic[M]):
     # Messages and elements
 
     def _encode(self, messages: Iterable[M]) -> list[bytes]:
-        now = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
+        if not isinstance(messages, Iterable):
+            raise MessageEncodeError(f"messages must be several, not {type(messages).__name__}")
         return [dump_element(self._codec.encode(message), now) for message in messages]
 
     def _decode(
@@ -198,16 +210,19 @@ class ConversationPlans(Generic[M]):
         """
         try:
             return self._codec.decode_all(load_elements(elements))
-        except Exception:  # noqa: BLE001 - found and raised below
-            messages = []
+        except BY_FOREIGN_DATA as error:
+            failed = error
+        messages = []
         for position, raw in enumerate(elements, start):
             try:
                 messages.append(self._codec.decode(load_element(raw)))
-            except Exception as error:  # a codec meets whatever was stored; all of it has one name
+            except BY_FOREIGN_DATA as error:
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error
                 _log.warning("skipped: %s", corrupt)
+        if len(messages) == len(elements):
+            raise failed  # by no element: a signal handler of the application threw it
         return messages
 
     def _decode_deleted(self, key: str, index: int, element: bytes | None) -> M | None:

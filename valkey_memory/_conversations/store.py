@@ -8,6 +8,7 @@ from typing import Generic, TypedDict, TypeVar
 from .._arguments import TTL
 from .._messages.codecs import Codec
 from .._plans import Plan
+from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .plans import ConversationPlans, OnCorrupt
 
@@ -49,6 +50,7 @@ class ConversationStore(Generic[M]):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         self._plans = ConversationPlans(
             codec,
             key_prefix=key_prefix,

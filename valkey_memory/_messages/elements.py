@@ -8,11 +8,16 @@ from typing import Any
 import orjson
 
 from .._errors import MessageEncodeError
+from .objects import writable
 from .values import TAG, is_unicode, loads
 
 Element = dict[str, Any]
 """A decoded element: ``role``, ``content`` and what design calls the neutral part, plus ``lc`` or
 ``li`` for what only one framework knows."""
+
+FRAMEWORK_KEYS = ("lc", "li")
+"""What only LangChain's and LlamaIndex's codecs write. Nothing in it may change what the neutral
+part says."""
 
 
 def _not_unicode(value: Any, path: str) -> str | None:
@@ -37,20 +42,29 @@ def _place_of_bad_text(element: Element) -> str | None:
         return None  # then it is the nesting that cannot be stored
 
 
-def dump_element(element: Element, ts: int) -> bytes:
-    """An element that a codec made, stamped with ``ts``, Unix milliseconds, unless it has one.
+def dump_element(element: Element, ts: int | None) -> bytes:
+    """An element that a codec made, as it is stored.
+
+    Args:
+        element: What the frameworks' open fields hold under ``lc`` and ``li`` is made to fit.
+        ts: Unix milliseconds, its last key unless it has a ``ts``. None: no ``ts``.
 
     Raises:
-        MessageEncodeError: Something in it is not valid Unicode, or nested too deep.
+        MessageEncodeError: Something else in it is not valid Unicode, or nested too deep.
     """
-    element.setdefault("ts", ts)
+    if ts is not None:
+        element.setdefault("ts", ts)
     try:
         return orjson.dumps(element)
+    except orjson.JSONEncodeError:
+        pass
+    frameworks = {name: writable(element[name]) for name in FRAMEWORK_KEYS if name in element}
+    try:
+        return orjson.dumps({**element, **frameworks})
     except orjson.JSONEncodeError as error:
-        # Named as the message names it: the frameworks' parts are no level of their own.
-        flat = {**element, **element.pop("lc", {}), **element.pop("li", {})}
+        rest = {key: value for key, value in element.items() if key not in frameworks}
         raise MessageEncodeError(
-            f"{_place_of_bad_text(flat) or 'message'} cannot be stored: {error}"
+            f"{_place_of_bad_text(rest) or 'message'} cannot be stored: {error}"
         ) from error
 
 

@@ -28,6 +28,26 @@ _TAG_IN_JSON = b'"~"'
 _TAGGED_KEYS = {TAG, "v"}
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
+BY_FOREIGN_CODE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    StopIteration,
+)
+"""What code that meets a value of an unexpected form raises. Not Exception: a signal handler of the
+application's, for a time limit, throws its own through any code that happens to run."""
+
+BY_FOREIGN_DATA = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(AssertionError, ImportError, NotImplementedError, RecursionError, StopIteration),
+)
+"""What reading raises, which meets whatever was stored. Others, such as those that an application
+throws from its signal handlers, pass."""
+
 Convert: TypeAlias = Callable[[Any, str], Any]
 """What makes plain data of an object that is none, given its path; or raises."""
 
@@ -100,17 +120,24 @@ _COMPARED = dt.datetime, dt.time, dt.timedelta, complex
 """Those whose subclasses may hold more than the class can, nanoseconds for instance."""
 
 
+def is_numpy_scalar(kind: type) -> bool:
+    """Whether it is a class of numpy's scalars, which is not imported for that."""
+    return any(base.__name__ == "generic" and base.__module__ == "numpy" for base in kind.__mro__)
+
+
 def _plain(value: Any) -> Any:
     """The equal of a subclass's value or of a scalar of numpy's; ``value`` itself for others."""
     try:
-        if any(b.__name__ == "generic" and b.__module__ == "numpy" for b in type(value).__mro__):
+        if is_numpy_scalar(type(value)):
             plain = value.item()
             return plain if plain == value or plain != plain else value
         for cls, make in _PLAIN:
             if isinstance(value, cls):
                 plain = make(value)
                 return plain if not isinstance(value, _COMPARED) or plain == value else value
-    except (TypeError, ValueError, ArithmeticError):
+    except RecursionError:
+        raise
+    except BY_FOREIGN_CODE:
         pass  # pandas.NaT is a datetime without a year
     return value
 
@@ -250,6 +277,15 @@ def is_unicode(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_writable(encoded: Any) -> bool:
+    """Whether JSON holds what ``to_json`` made: valid Unicode, not nested too deep."""
+    try:
+        orjson.dumps(encoded)
+    except orjson.JSONEncodeError:
         return False
     return True
 

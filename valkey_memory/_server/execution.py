@@ -20,6 +20,7 @@ from .._errors import (
 )
 from .._plans import AskCluster, AskPrimaries, Command, Reply, Request, Scan, ScanPage
 from .clients import ClientFactory, is_cluster_client, load, milliseconds
+from .forks import kept_awake
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, SyncClient
@@ -57,8 +58,9 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
     call = _call(glide, client, step, factory)
     limit = call.seconds + _HANG_MARGIN_SECONDS
     try:
-        async with asyncio.timeout(limit):
-            reply = await getattr(client, call.method)(*call.arguments)
+        with kept_awake():
+            async with asyncio.timeout(limit):
+                reply = await getattr(client, call.method)(*call.arguments)
     except glide.GlideError as error:
         raise factory.error(error, step.operation) from error
     except TimeoutError as error:
@@ -140,8 +142,9 @@ async def aping(
     """Async ``ping``."""
     glide = load("glide")
     try:
-        async with asyncio.timeout(seconds + _HANG_MARGIN_SECONDS):
-            await client.exec(*_ping(glide, client, key, seconds))
+        with kept_awake():
+            async with asyncio.timeout(seconds + _HANG_MARGIN_SECONDS):
+                await client.exec(*_ping(glide, client, key, seconds))
     except TimeoutError:
         return False
     except glide.GlideError as error:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import ConnectionFailedError, EventLoopError
 from .._plans import arun
+from .forks import kept_awake
 from .recovery import Findings, Renew, aserve, examination_plan
 from .threads import in_thread
 
@@ -133,7 +134,8 @@ class _LoopClient:
             return self.client
 
     async def _create(self, operation: str) -> AsyncClient:
-        return self._surviving(await self._factory.create_async(operation))
+        with kept_awake():
+            return self._surviving(await self._factory.create_async(operation))
 
     def _surviving(self, client: AsyncClient) -> AsyncClient:
         if getattr(client, "_loop", None) is self._loop:
@@ -160,7 +162,8 @@ class _LoopClient:
             self._findings.note(time.monotonic(), False, 0)
             return
         try:
-            found = await arun(examination_plan(self._factory, client, step), aserve)
+            with kept_awake():
+                found = await arun(examination_plan(self._factory, client, step), aserve)
         except ConnectionFailedError as error:
             self._findings.note(time.monotonic(), error, seconds)
             raise

@@ -156,7 +156,9 @@ def _may_repeat(request: ServerStep, error: ValkeyMemoryError) -> bool:
         return True
     # A cursor belongs to the client that gave it.
     return error.outcome_unknown and (
-        request.repeatable if isinstance(request, Request) else isinstance(request, AskPrimaries)
+        request.repeatable or request.read_only
+        if isinstance(request, Request)
+        else isinstance(request, AskPrimaries)
     )
 
 

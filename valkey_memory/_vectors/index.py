@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .._arguments import TTL
 from .._filters.expressions import FieldType
 from .._plans import Plan
+from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .documents import Document, Hit, OnCorrupt
 from .engine import Mode, Search
@@ -97,6 +98,7 @@ class VectorIndex:
         exact_limit: int = EXACT_LIMIT,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         schema = IndexSchema(
             name=name,
             dimension=dimension,
@@ -214,8 +216,8 @@ class VectorIndex:
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.
-            ttl: Seconds (or a timedelta) until these documents expire, instead of the index's. With
-                ``refresh_ttl_on_read``, a search that finds them gives them the index's.
+            ttl: Seconds (or a timedelta) until these expire, instead of the index's. A search with
+                ``refresh_ttl_on_read`` gives them the index's.
             progress: Called after each transaction with (written, all).
         """
         self.run(self.plans.upsert_plan(documents, ttl, progress))
@@ -235,8 +237,7 @@ class VectorIndex:
 
         Args:
             ids: Unknown ones are fine.
-            filter: Delete only those that satisfy it, too. That reads them first, and is not atomic
-                with what others write meanwhile.
+            filter: Delete only those that satisfy it, too; they are read before, not atomically.
         """
         return self.run(self.plans.delete_plan(ids, filter))
 
@@ -299,8 +300,7 @@ class VectorIndex:
             ef_runtime: HNSW effort for this search only.
 
         Returns:
-            Documents and their similarity: the cosine, -1 to 1; the product for ip; and
-            ``1 / (1 + squared distance)`` for l2.
+            Documents and their similarity: the cosine, the product, or ``1 / (1 + distance ** 2)``.
         """
         return self.run(
             self.plans.search_plan(vector, k, filter, min_score, embeddings, ef_runtime)

@@ -56,7 +56,7 @@ class IndexPlans:
             raise ConfigurationError(
                 f'search {shown(search)} is unknown: "auto", "server" or "exact"'
             )
-        check_given(exact_limit, "exact_limit")
+        check_count(exact_limit, "exact_limit")
         if on_corrupt not in ("raise", "skip"):
             raise ConfigurationError(
                 f'on_corrupt {shown(on_corrupt)} is unknown: "raise" or "skip"'
@@ -205,8 +205,8 @@ class IndexPlans:
         embeddings: bool,
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
-        check_given(k, "k")
-        check_count(ef_runtime, "ef_runtime")
+        check_count(k, "k")
+        check_count(ef_runtime, "ef_runtime", optional=True)
         if min_score is not None and not _is_number(min_score):
             raise InvalidArgumentError(
                 f"min_score must be a number or None, not {shown(min_score)}"
@@ -255,9 +255,9 @@ class IndexPlans:
         descending: bool,
         embeddings: bool,
     ) -> Plan[list[Document]]:
-        check_given(offset, "offset", minimum=0)
-        check_given(limit, "limit")
-        check_given(offset + limit, "offset + limit")
+        check_count(offset, "offset", minimum=0)
+        check_count(limit, "limit")
+        check_count(offset + limit, "offset + limit")
         condition = self._condition(value)
         if order_by is not None and (
             not isinstance(order_by, str) or self.schema.fields.get(order_by) != "numeric"
@@ -287,17 +287,10 @@ def check_distinct(ids: Sequence[str]) -> None:
         seen.add(one)
 
 
-def check_given(value: int | None, name: str, *, minimum: int = 1) -> None:
-    """Raise InvalidArgumentError unless ``value`` is an int of at least ``minimum``."""
-    if value is None:
-        raise InvalidArgumentError(f"{name} must be an integer, not None")
-    check_count(value, name, minimum=minimum)
-
-
 def check_diverse(k: int, fetch_k: int, lambda_mult: float) -> None:
     """Raise InvalidArgumentError for arguments of maximal marginal relevance that cannot be."""
-    check_given(k, "k")
-    check_given(fetch_k, "fetch_k")
+    check_count(k, "k")
+    check_count(fetch_k, "fetch_k")
     if not _is_number(lambda_mult) or not 0 <= lambda_mult <= 1:
         raise InvalidArgumentError(f"lambda_mult must be from 0 to 1, not {shown(lambda_mult)}")
 

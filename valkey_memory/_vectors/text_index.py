@@ -24,7 +24,7 @@ from .._server.connection import ValkeyConnection
 from .documents import Document, Hit
 from .index import VectorIndex
 from .options import IndexOptions
-from .plans import AnyFilter, check_distinct, check_diverse, check_given
+from .plans import AnyFilter, check_distinct, check_diverse
 from .storage import Progress
 
 
@@ -70,7 +70,7 @@ class TextIndex:
     ) -> None:
         self._embedder = embedder(embedding)
         for option, value in (("batch_size", batch_size), ("concurrency", concurrency)):
-            check_given(value, option)
+            check_count(value, option)
         self.embedding = embedding
         self._batch_size = batch_size
         self._concurrency = concurrency
@@ -115,7 +115,7 @@ class TextIndex:
             document_key(self.index.name, document.id)
         check_distinct([document.id for document in given])
         ttl_to_milliseconds(ttl)
-        check_count(batch_size, "batch_size")
+        check_count(batch_size, "batch_size", optional=True)
         size = min(batch_size or self._batch_size, self._batch_size)
         if not given:
             return
@@ -132,7 +132,7 @@ class TextIndex:
         min_score: float | None,
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
-        check_given(k, "k")
+        check_count(k, "k")
         vector = yield EmbedQuery(self._embedder, query)
         plans = self.index.plans
         return (yield from plans.search_plan(vector, k, value, min_score, False, ef_runtime))
