@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     field_serializer,
     model_serializer,
-    model_validator,
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
@@ -92,14 +90,6 @@ class ChatStoreFields(Rebuilt):
             refresh_ttl_on_read=self.refresh_ttl_on_read,
             on_corrupt=self.on_corrupt,
         )
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _without_class_name(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Take what a dump adds; the constructor knows no such argument."""
-        if isinstance(data, dict) and data.get("class_name") == cls.__name__:
-            data = {name: value for name, value in data.items() if name != "class_name"}
-        return handler(data)
 
     @field_serializer("ttl")
     def _in_seconds(self, ttl: TTL | None) -> float | None:

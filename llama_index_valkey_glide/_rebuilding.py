@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from pydantic_core import from_json
 
 from valkey_memory.adapters import hide, hide_url_in
@@ -20,12 +20,19 @@ class Rebuilt(BaseModel):
     # pydantic's errors would show all fields.
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_class_name(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take what a dump adds; the constructor knows no such argument."""
+        if isinstance(data, dict) and data.get("class_name") == cls.__name__:
+            data = {name: value for name, value in data.items() if name != "class_name"}
+        return handler(data)
+
     @classmethod
     def model_validate(cls, obj: Any, **kwargs: Any) -> Self:
         """A component from a dict of its fields, such as ``model_dump`` gives."""
         if isinstance(obj, dict):
             obj = hide_url_in(obj)
-            obj.pop("class_name", None)
         return super().model_validate(obj, **kwargs)
 
     @classmethod

@@ -21,6 +21,7 @@ import pytest
 
 from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 from valkey_memory._server import keeper
+from valkey_memory._server.embedded import _free_port
 
 from ..conversations.test_message_lists import said
 from ..servers import admin, told
@@ -234,7 +235,9 @@ def test_an_owner_may_be_a_thread(tmp_path: Path) -> None:
 
 
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
-    for config in ({}, {"cluster-enabled": "yes"}):
+    # The default port of a cluster's bus, 10,000 above, may be beyond the last.
+    in_cluster = {"cluster-enabled": "yes", "cluster-port": str(_free_port())}
+    for config in ({}, in_cluster):
         with EmbeddedValkey(tmp_path / str(len(config)), config=config) as server:
             sockets = psutil.Process(process_id(server)).net_connections("all")
             listening = [one for one in sockets if one.status == psutil.CONN_LISTEN]
