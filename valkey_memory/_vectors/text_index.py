@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-from .._arguments import TTL, check_count, ttl_to_milliseconds, with_options
+from .._arguments import TTL, check_count, shown, ttl_to_milliseconds, with_options
 from .._errors import InvalidArgumentError
 from .._filters.expressions import FieldType
 from .._keys import document_key
@@ -280,20 +280,22 @@ def _documents(
     if isinstance(texts, str):
         raise InvalidArgumentError("texts must be a list of strings, not one string")
     if isinstance(ids, str):
-        raise InvalidArgumentError(f"ids must be a list of ids, not the string {ids!r}")
+        raise InvalidArgumentError(f"ids must be a list of ids, not the string {shown(ids)}")
     contents = list(texts)
     for name, given in (("metadatas", metadatas), ("ids", ids)):
         if given is not None and len(given) != len(contents):
             raise InvalidArgumentError(f"{len(contents)} texts and {len(given)} {name}")
     for one in ids or ():
         if one is not None and (not isinstance(one, str) or not one):
-            raise InvalidArgumentError(f"an id must be a non-empty string or None, not {one!r}")
+            raise InvalidArgumentError(
+                f"an id must be a non-empty string or None, not {shown(one)}"
+            )
     for values in metadatas or ():
         if not isinstance(values, Mapping):
-            raise InvalidArgumentError(f"metadata must be a dict, not {values!r:.80}")
+            raise InvalidArgumentError(f"metadata must be a dict, not {shown(values)}")
     known_ids = [one or str(uuid.uuid4()) for one in ids or [None] * len(contents)]
     if len(set(known_ids)) != len(known_ids):
         twice = next(one for one in known_ids if known_ids.count(one) > 1)
-        raise InvalidArgumentError(f"id {twice!r} occurs twice in one call")
+        raise InvalidArgumentError(f"id {shown(twice)} occurs twice in one call")
     values_of = metadatas or [{} for _ in contents]
     return [Document(*parts) for parts in zip(known_ids, contents, values_of, strict=True)]
