@@ -82,7 +82,7 @@ def test_numpys_scalars_are_pythons() -> None:
     assert unwrapped(array) is array
 
 
-@pytest.mark.parametrize("value", [b"x", object(), 1.5, {}], ids=repr)
+@pytest.mark.parametrize("value", [b"x", range(2), 1.5, {}], ids=repr)
 def test_what_is_no_tag(value: Any) -> None:
     with pytest.raises(FilterError, match="'t' is a tag"):
         indexed({"t": value}, FIELDS)
