@@ -35,6 +35,7 @@ class ChatStoreFields(BaseModel):
     key_prefix: str = Field(default="chat:", description="What every Valkey key starts with.")
     refresh_ttl_on_read: bool = Field(default=False, description="Reading restarts the TTL.")
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
+    whole_turns: bool = Field(default=False, description="max_messages keeps whole turns.")
 
     _connection: ValkeyConnection = PrivateAttr()
 
@@ -48,6 +49,7 @@ class ChatStoreFields(BaseModel):
         key_prefix: str = "chat:",
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
+        whole_turns: bool = False,
     ) -> None:
         # Wrong options fail here, before pydantic makes other values of them.
         store = ConversationStore(
@@ -59,6 +61,7 @@ class ChatStoreFields(BaseModel):
             max_messages=max_messages,
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
+            whole_turns=whole_turns,
         )
         super().__init__(
             url=url if connection is None else connection.url,
@@ -67,6 +70,7 @@ class ChatStoreFields(BaseModel):
             key_prefix=key_prefix,
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
+            whole_turns=whole_turns,
         )
         self._connection = store.connection
 
@@ -83,6 +87,7 @@ class ChatStoreFields(BaseModel):
             max_messages=self.max_messages,
             refresh_ttl_on_read=self.refresh_ttl_on_read,
             on_corrupt=self.on_corrupt,
+            whole_turns=self.whole_turns,
         )
 
     @model_serializer(mode="wrap")
