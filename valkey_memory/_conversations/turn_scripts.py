@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from .scripts import APPEND_BODY, INSERT_BODY, PUSH, framed
 
-# Decoding takes longer than looking for a word, and every role stands in quotes, so only what may
-# be a system or user message is decoded, and what follows one. Where no turn begins among the
-# newest messages, the newest turn is longer: its beginning is looked for from the end.
+# Decoding takes long, so only what may be a system or user message is decoded, and what follows
+# one. Nearly always the role stands first, without spaces; and if not, it stands in quotes. Where
+# no turn begins among the newest messages, the newest turn is longer: its beginning is looked for
+# from the end.
 _TRIM_TO_TURNS = """
 local function decoded(raw)
   local known, element = pcall(cjson.decode, raw)
@@ -25,16 +26,20 @@ local function carries_results(element)
   end
   return false
 end
+local find, sub = string.find, string.sub
+local first_letters = {u = true, s = true, d = true}
 local function speaker(raw)
-  for _, word in ipairs({'"user"', '"system"', '"developer"'}) do
-    if string.find(raw, word, 1, true) then
-      local element = decoded(raw)
-      local role = element.role
-      if role == 'system' or role == 'developer' then return 'system' end
-      if role == 'user' and not carries_results(element) then return 'user' end
-      return nil
-    end
+  if sub(raw, 1, 9) == '{"role":"' then
+    if not first_letters[sub(raw, 10, 10)] then return nil end
+  elseif not (find(raw, '"user"', 1, true) or find(raw, '"system"', 1, true)
+      or find(raw, '"developer"', 1, true)) then
+    return nil
   end
+  local element = decoded(raw)
+  local role = element.role
+  if role == 'system' or role == 'developer' then return 'system' end
+  if role == 'user' and not carries_results(element) then return 'user' end
+  return nil
 end
 local function is_result(raw)
   local element = decoded(raw)

@@ -24,9 +24,9 @@ TokenCounter: TypeAlias = Callable[[list[M]], int]
 WhenTooLarge: TypeAlias = Literal["keep", "cut"]
 
 # English text has about 4 bytes per token. Short messages are as much JSON as text, and a
-# framework stores what it knows besides. To read two or three times what is needed takes less time
-# than a second round trip.
-_BYTES_PER_TOKEN = 12
+# framework stores what it knows besides. To read twice what is needed takes less time than a second
+# round trip.
+_BYTES_PER_TOKEN = 8
 _BYTES_AT_LEAST = 8192
 _GROWTH = 8
 """So many times more is read where that was not enough."""

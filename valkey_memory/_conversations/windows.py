@@ -63,10 +63,10 @@ def _blocks(element: Element) -> Iterator[Mapping[str, Any]]:
 def kind(element: Element) -> Kind:
     """What an element is to the order of messages."""
     found = _KINDS.get(element.get("role", ""), "other")
-    if found == "user" and any(
-        block.get("type") == "tool_result" or "toolResult" in block for block in _blocks(element)
-    ):
-        return "result"
+    if found == "user" and type(element.get("content")) is not str:
+        for block in _blocks(element):
+            if block.get("type") == "tool_result" or "toolResult" in block:
+                return "result"
     return found
 
 
