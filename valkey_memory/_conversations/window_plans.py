@@ -23,10 +23,10 @@ TokenCounter: TypeAlias = Callable[[list[M]], int]
 """Says how many tokens messages are."""
 WhenTooLarge: TypeAlias = Literal["keep", "cut"]
 
-# English text has about 4 bytes per token. Short messages are as much JSON as text, and a
-# framework stores what it knows besides. To read twice what is needed takes less time than a second
-# round trip.
-_BYTES_PER_TOKEN = 8
+# English text has about 4 bytes per token. Short messages are as much JSON as text, and beside an
+# answer LangChain stores a kilobyte of what the model's API said of it. To read two or three times
+# what is needed takes less time than a second round trip.
+_BYTES_PER_TOKEN = 12
 _BYTES_AT_LEAST = 8192
 _GROWTH = 8
 """So many times more is read where that was not enough."""
