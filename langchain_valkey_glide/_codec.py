@@ -32,7 +32,12 @@ from valkey_memory import MessageEncodeError
 from valkey_memory.adapters import (
     Codec,
     Element,
+    from_dialect,
+    is_plain,
+    is_text,
+    open_to_json,
     parse_arguments,
+    plain_data,
     read_tool_call,
     to_json,
     tool_call,
@@ -63,8 +68,8 @@ _CLASS_OF_ROLE: dict[str, type[BaseMessage]] = {
     "function": FunctionMessage,
     "remove": RemoveMessage,
 }
-# LangChain's own mark of OpenAI's developer role on a SystemMessage.
-_DEVELOPER = ("__openai_role__", "developer")
+_OPENAI_ROLE = "__openai_role__"
+"""Where a SystemMessage's additional_kwargs say that its role is OpenAI's developer."""
 
 _CALL_KEYS = {"type", "id", "name", "args"}
 _NEUTRAL = {"content", "type", "name", "id", "role", "tool_call_id"}
@@ -84,6 +89,8 @@ def _extra_fields(cls: type[BaseMessage]) -> list[tuple[str, Any]]:
 
 
 _EXTRA_FIELDS = {cls: _extra_fields(cls) for cls in _ROLES}
+_EXTRA_NAMES = {cls: {name for name, _ in fields} for cls, fields in _EXTRA_FIELDS.items()}
+_ALL_NAMES = {cls: set(cls.model_fields) for cls in _ROLES}
 
 
 def _known_class(message: BaseMessage) -> type[BaseMessage]:
@@ -98,9 +105,12 @@ def _known_class(message: BaseMessage) -> type[BaseMessage]:
 
 
 class LangChainCodec(Codec[BaseMessage]):
-    """Codec of ``langchain_core.messages``. What it writes, it reads back equal."""
+    """Codec of ``langchain_core.messages``. What it writes, it reads back equal.
 
-    def encode(self, message: BaseMessage) -> Element:
+    But objects come back as their dict, list or text; see ``valkey_memory.adapters.plain_data``.
+    """
+
+    def to_element(self, message: BaseMessage) -> Element:
         if not isinstance(message, BaseMessage):
             raise MessageEncodeError(
                 f"a message must be a langchain_core BaseMessage, "
@@ -110,10 +120,11 @@ class LangChainCodec(Codec[BaseMessage]):
         values = message.__dict__
         role = _ROLES[cls] or values["role"]
         content = values["content"]
-        element: Element = {
-            "role": role,
-            "content": content if type(content) is str else to_json(content, "content"),
-        }
+        if type(content) is not str:
+            if not isinstance(content, (str, list)):
+                raise MessageEncodeError(f"content is {type(content).__name__}, no string or list")
+            content = to_json(content, "content", objects=plain_data)
+        element: Element = {"role": role, "content": content}
         lc: dict[str, Any] = {}
         for name, default in _EXTRA_FIELDS[cls]:
             value = values.get(name, default)
@@ -128,24 +139,27 @@ class LangChainCodec(Codec[BaseMessage]):
         if extra:
             lc["extra"] = extra
         if calls := lc.get("tool_calls"):
-            element["tool_calls"] = [
-                tool_call(call.get("id"), call["name"], call["args"]) for call in calls
-            ]
+            element["tool_calls"] = _neutral_calls(calls)
             if all(_is_standard(call) for call in calls):
                 del lc["tool_calls"]  # the neutral form says it all
         for name in ("tool_call_id", "name", "id"):
             if (value := values.get(name)) is not None:
                 element[name] = value
-        if cls is SystemMessage and lc.get("additional_kwargs") == dict((_DEVELOPER,)):
+        if role == "system" and _is_developer(lc.get("additional_kwargs")):
             element["role"] = "developer"
-            del lc["additional_kwargs"]
+            kwargs = lc.pop("additional_kwargs")
+            if len(kwargs) > 1:
+                lc["additional_kwargs"] = {k: v for k, v in kwargs.items() if k != _OPENAI_ROLE}
         if cls is not _CLASS_OF_ROLE.get(role):
             lc["class"] = cls.__name__
-        if lc:
-            element["lc"] = {name: to_json(value, name) for name, value in lc.items()}
+        # Without lc an element is plain code's, which gets back all of it as it is.
+        if lc or "id" in element or type(content) is not str:
+            element["lc"] = {name: open_to_json(value, name) for name, value in lc.items()}
         return element
 
     def decode(self, element: Element) -> BaseMessage:
+        if is_plain(element) and not is_text(element):
+            element = from_dialect(element)
         role, lc = element["role"], element.get("lc")
         content = element.get("content")
         values: dict[str, Any] = {"content": "" if content is None else content}
@@ -154,10 +168,14 @@ class LangChainCodec(Codec[BaseMessage]):
                 values[name] = element[name]
         if lc is None:
             cls = _CLASS_OF_ROLE.get(role, ChatMessage)
+            if "beside" in element and cls is AIMessage:
+                values["additional_kwargs"] = element["beside"]
+            if "is_error" in element:
+                values["status"] = "error"
         else:
-            cls = _CLASSES[name] if (name := lc.pop("class", None)) else _CLASS_OF_ROLE[role]
-            values.update(lc.pop("extra", ()))
-            values.update(lc)
+            cls = _class_of(role, lc)
+            if lc:
+                values.update(_own_fields(cls, element, lc))
         if cls is ToolMessage or cls is ToolMessageChunk:
             values["tool_call_id"] = element.get("tool_call_id") or ""
         elif issubclass(cls, (ChatMessage, ChatMessageChunk)):
@@ -165,7 +183,12 @@ class LangChainCodec(Codec[BaseMessage]):
         elif issubclass(cls, FunctionMessage):
             values.setdefault("name", "")
         elif role == "developer":
-            values["additional_kwargs"] = dict((_DEVELOPER,))
+            values["additional_kwargs"] = {
+                **values.get("additional_kwargs", {}),
+                _OPENAI_ROLE: "developer",
+            }
+        elif role == "system" and _OPENAI_ROLE in values.get("additional_kwargs", ()):
+            del values["additional_kwargs"][_OPENAI_ROLE]  # the role is what the element says
         assigned_calls = values.pop("tool_calls", None)
         if calls := element.get("tool_calls"):
             _add_tool_calls(values, calls)
@@ -175,7 +198,7 @@ class LangChainCodec(Codec[BaseMessage]):
             {**values},  # a validator adds to what it is given
             self_instance=cls.__new__(cls),
         )
-        if lc is not None and issubclass(cls, AIMessage):
+        if lc and issubclass(cls, AIMessage):
             # Validators derive calls from chunks and additional_kwargs anew, and drop what a call
             # has beyond its form; what was stored is what was there.
             if assigned_calls is not None:
@@ -183,6 +206,39 @@ class LangChainCodec(Codec[BaseMessage]):
             for name, default in _EXTRA_FIELDS[cls]:
                 message.__dict__[name] = values.get(name, copy.copy(default))
         return message
+
+
+def _class_of(role: str, lc: dict[str, Any]) -> type[BaseMessage]:
+    """The class that ``lc`` names, unless it would change what the role says."""
+    of_role = _CLASS_OF_ROLE.get(role, ChatMessage)
+    if (name := lc.get("class")) is None:
+        return of_role
+    cls = _CLASSES[name]
+    if _ROLES[cls] in ("", role) or issubclass(cls, of_role):
+        return cls
+    return of_role
+
+
+def _own_fields(cls: type[BaseMessage], element: Element, lc: dict[str, Any]) -> dict[str, Any]:
+    """What ``lc`` says of the class's own fields and of extra ones; of neutral ones nothing."""
+    names = _EXTRA_NAMES[cls]
+    own = {name: value for name, value in lc.items() if name in names}
+    if extra := lc.get("extra"):
+        taken = _ALL_NAMES[cls]
+        own.update((name, value) for name, value in dict(extra).items() if name not in taken)
+    if "tool_calls" in own and _neutral_calls(own["tool_calls"]) != element.get("tool_calls"):
+        del own["tool_calls"]
+    return own
+
+
+def _is_developer(additional_kwargs: Any) -> bool:
+    return isinstance(additional_kwargs, dict) and (
+        additional_kwargs.get(_OPENAI_ROLE) == "developer"
+    )
+
+
+def _neutral_calls(calls: list[dict[str, Any]]) -> list[Element]:
+    return [tool_call(call.get("id"), call["name"], call["args"]) for call in calls]
 
 
 def _is_standard(call: dict[str, Any]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -18,6 +20,8 @@ from valkey_memory.adapters import (
 
 from ._codec import LangChainCodec
 
+_log = logging.getLogger("valkey_memory")
+
 
 class ValkeyChatMessageHistory(BaseChatMessageHistory):
     """One conversation's messages, kept in a Valkey List. Native in sync and async.
@@ -26,6 +30,10 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     metadata, content blocks. Adding any number of messages, with window and TTL, is one atomic
     round trip; so is reading. Nothing connects before the first operation, and objects are cheap:
     make one per request, they share one connection per URL.
+
+    An error of saving is logged (``valkey_memory``, level ERROR) before it is raised, because
+    LangChain's ``RunnableWithMessageHistory`` swallows it: the model's answer is returned, and the
+    turn is in no history.
 
     Examples:
         >>> from langchain_core.messages import AIMessage, HumanMessage
@@ -48,8 +56,8 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     @with_options(StoreOptions, ConversationStore)
     def __init__(self, session_id: str, **options: Unpack[StoreOptions]) -> None:
         super().__init__()
-        self.store: ConversationStore[BaseMessage] = ConversationStore(LangChainCodec(), **options)
         self.session_id = session_id
+        self.store: ConversationStore[BaseMessage] = ConversationStore(LangChainCodec(), **options)
         self.key = self.store.key(session_id)
 
     @property
@@ -59,7 +67,8 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
 
     @messages.setter
     def messages(self, messages: Sequence[BaseMessage]) -> None:
-        self.store.replace(self.session_id, messages)
+        with self._logged():
+            self.store.replace(self.session_id, messages)
 
     def get_messages(
         self,
@@ -133,23 +142,38 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
 
     def add_message(self, message: BaseMessage) -> None:
         """Add one message. One atomic round trip."""
-        self.store.append(self.session_id, message)
+        with self._logged():
+            self.store.append(self.session_id, message)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages in order, all or none. One atomic round trip."""
-        self.store.extend(self.session_id, messages)
+        with self._logged():
+            self.store.extend(self.session_id, messages)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages in order, all or none. One atomic round trip."""
-        await self.store.aextend(self.session_id, messages)
+        with self._logged():
+            await self.store.aextend(self.session_id, messages)
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        """Log what goes wrong while messages are saved, and raise it."""
+        try:
+            yield
+        except Exception as error:
+            name = type(error).__name__
+            _log.error("messages of %r were not saved: %s: %s", self.session_id, name, error)
+            raise
 
     def replace_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Put ``messages`` in place of all. Readers see the old list or the new one."""
-        self.store.replace(self.session_id, messages)
+        with self._logged():
+            self.store.replace(self.session_id, messages)
 
     async def areplace_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Async ``replace_messages``."""
-        await self.store.areplace(self.session_id, messages)
+        with self._logged():
+            await self.store.areplace(self.session_id, messages)
 
     def clear(self) -> None:
         """Delete this conversation, and no other. One atomic round trip."""
@@ -168,4 +192,6 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
         return await self.store.attl_left(self.session_id)
 
     def __repr__(self) -> str:
-        return f"ValkeyChatMessageHistory({self.session_id!r}, {self.store.connection!r})"
+        # Tools that print variables also print what could not be made, and has no store.
+        store = getattr(self, "store", None)
+        return f"ValkeyChatMessageHistory({self.session_id!r}, {store and store.connection!r})"

@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
 from valkey_memory import InvalidArgumentError, ValkeyConnection, VectorIndex
 from valkey_memory.adapters import (
@@ -28,10 +27,11 @@ from valkey_memory.adapters import (
     with_options,
 )
 
+from ._constructors import Constructors
 from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
 
 
-class ValkeyVectorStore(VectorStore):
+class ValkeyVectorStore(Constructors):
     """Documents found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has
@@ -357,38 +357,6 @@ class ValkeyVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Similarity to relevance, 0 to 1: what points away from the query is not relevant."""
         return lambda similarity: min(max(similarity, 0.0), 1.0)
-
-    # Constructors
-
-    @classmethod
-    def from_texts(
-        cls,
-        texts: list[str],
-        embedding: Embeddings,
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """A store with ``texts`` in it; ``kwargs`` are those of the constructor."""
-        store = cls(embedding, **kwargs)
-        store.add_texts(texts, metadatas, ids=ids)
-        return store
-
-    @classmethod
-    async def afrom_texts(
-        cls,
-        texts: list[str],
-        embedding: Embeddings,
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Async ``from_texts``."""
-        store = cls(embedding, **kwargs)
-        await store.aadd_texts(texts, metadatas, ids=ids)
-        return store
 
 
 def _check_delete(ids: object, condition: object) -> None:

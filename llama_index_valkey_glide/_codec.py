@@ -15,62 +15,40 @@ cannot say, and nothing twice:
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from io import IOBase
 from itertools import compress
-from pathlib import Path, PurePath
 from typing import Any
 
 from llama_index.core.base.llms.types import (
-    AudioBlock,
-    CachePoint,
     ChatMessage,
-    CitableBlock,
-    CitationBlock,
-    DocumentBlock,
     ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
-    VideoBlock,
 )
-from pydantic import AnyUrl, BaseModel, ValidationError
+from pydantic import BaseModel
 
 from valkey_memory import MessageEncodeError
 from valkey_memory.adapters import (
-    REASONING,
     Codec,
     Element,
-    audio_block,
-    block_type,
     construct,
-    data_url,
-    file_block,
+    from_dialect,
     has_fields,
-    image_block,
+    is_plain,
+    is_text,
+    is_writable,
+    open_to_json,
     parse_arguments,
     read_tool_call,
     split_data_url,
-    standard_block,
-    text_block,
-    to_json,
     tool_call,
+    tool_result,
 )
 
-_BLOCKS: dict[str, type[BaseModel]] = {
-    "text": TextBlock,
-    "image": ImageBlock,
-    "audio": AudioBlock,
-    "video": VideoBlock,
-    "document": DocumentBlock,
-    "cache": CachePoint,
-    "citable": CitableBlock,
-    "citation": CitationBlock,
-    "thinking": ThinkingBlock,
-    "tool_call": ToolCallBlock,
-}
+from ._blocks import build_block, fields_of, from_neutral, to_neutral, with_fields
+
 _NEUTRAL_ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
 _ROLES: dict[str, MessageRole] = {role.value: role for role in MessageRole}
 _USER = MessageRole.USER  # looking up an enum's member takes time
@@ -87,12 +65,6 @@ _constructible = has_fields(TextBlock, "block_type", "text") and has_fields(
 )
 
 
-def _is_text(element: Element) -> bool:
-    """Whether the element is a role and a text, and nothing else."""
-    content = element.get("content")
-    return type(content) is str and content != "" and len(element) == 2 + ("ts" in element)
-
-
 def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
     texts = [{"block_type": "text", "text": element["content"]} for element in elements]
     fields = [
@@ -102,150 +74,19 @@ def _text_messages(elements: Sequence[Element]) -> list[ChatMessage]:
     return construct(ChatMessage, fields, {"role", "blocks"})
 
 
-def _plain(value: Any) -> Any:
-    """Pydantic objects as dicts, URLs and paths as strings, all else as it is."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, (AnyUrl, PurePath)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if type(value) is list:
-        return [_plain(item) for item in value]
-    return value
-
-
-def _fields(block: BaseModel) -> dict[str, Any]:
-    """A block's fields as JSON can hold them; ``_build`` is the inverse.
-
-    Media are base64 text, as LlamaIndex keeps them in bytes; an open file is read.
-    """
-    return {name: _field(value) for name, value in block.__dict__.items()}
-
-
-def _field(value: Any) -> Any:
-    if isinstance(value, IOBase):
-        value.seek(0)
-        return base64.b64encode(value.read()).decode()
-    if isinstance(value, bytes):
-        try:
-            return value.decode("ascii")
-        except UnicodeDecodeError:
-            return value
-    if isinstance(value, PurePath):
-        return {"path": str(value)}
-    if isinstance(value, BaseModel) and "block_type" in value.__dict__:
-        return _fields(value)
-    if type(value) is list and all(isinstance(item, BaseModel) for item in value):
-        return [_field(item) for item in value]
-    return _plain(value)
-
-
-def _build(fields: Mapping[str, Any]) -> BaseModel:
-    """A block from ``_fields``, its nested blocks first."""
-    cls = _BLOCKS[fields["block_type"]]
-    values = {**fields}
-    if isinstance(path := values.get("path"), dict):
-        values["path"] = Path(path["path"])
-    for name in ("content", "cited_content"):
-        nested = values.get(name)
-        if isinstance(nested, list):
-            values[name] = [_build(item) for item in nested]
-        elif isinstance(nested, dict):
-            values[name] = _build(nested)
-    try:
-        return cls.model_validate(values)
-    except ValidationError:
-        # A local file that the block points to may be gone; the message stays readable.
-        path = values.pop("path", None)
-        if not isinstance(path, Path):
-            raise
-        block = cls.model_validate(values)
-        block.__dict__["path"] = path
-        block.__pydantic_fields_set__.add("path")
-        return block
-
-
-def _to_neutral(block: BaseModel, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A content block in the neutral dialect, or None where that has no word for it."""
-    if isinstance(block, TextBlock):
-        return text_block(block.text)
-    if isinstance(block, ImageBlock):
-        if data := _media(fields["image"]):
-            return image_block(data_url(data, block.image_mimetype), block.detail)
-        return image_block(fields["url"], block.detail) if fields["url"] else None
-    if isinstance(block, AudioBlock):
-        data = _media(fields["audio"])
-        return audio_block(data, block.format) if data else None
-    if isinstance(block, DocumentBlock):
-        data = _media(fields["data"])
-        mime = block.document_mimetype
-        return file_block(data_url(data, mime), block.title) if data else None
-    return None
-
-
-def _media(data: Any) -> str | None:
-    return data if isinstance(data, str) and data else None
-
-
-def _from_neutral(item: object, *, as_url: bool = False) -> BaseModel | None:
-    """A neutral content block as LlamaIndex's, or None where LlamaIndex has no word for it.
-
-    ``as_url`` leaves a data URL in one piece.
-    """
-    if isinstance(item, dict) and (kind := block_type(item)) in REASONING:
-        thought = item.get(kind) or item.get("text")
-        return ThinkingBlock(content=thought) if isinstance(thought, str) else None
-    block = standard_block(item)
-    if block is None:
-        return None
-    try:
-        return _from_standard(block, as_url=as_url)
-    except ValidationError:
-        return None  # a URL that is none, for instance; LangChain takes anything
-
-
-def _from_standard(block: Mapping[str, Any], *, as_url: bool) -> BaseModel | None:
-    kind = block.get("type")
-    if kind == "text":
-        return TextBlock(text=block["text"])
-    if kind == "image_url":
-        url, detail = block["image_url"]["url"], block["image_url"].get("detail")
-        if not as_url and (parts := split_data_url(url)):
-            return ImageBlock(image=parts[1].encode(), image_mimetype=parts[0], detail=detail)
-        return ImageBlock(url=url, detail=detail)
-    if kind == "input_audio":
-        audio = block["input_audio"]
-        return AudioBlock(audio=audio["data"].encode(), format=audio["format"])
-    if kind == "file" and (parts := split_data_url(block["file"].get("file_data", ""))):
-        return DocumentBlock(
-            data=parts[1].encode(),
-            document_mimetype=parts[0],
-            title=block["file"].get("filename"),
-        )
-    return None
-
-
 class LlamaIndexCodec(Codec[ChatMessage]):
     """Codec of ``llama_index.core.llms.ChatMessage``. What it writes, it reads back equal.
 
-    But Pydantic objects in additional_kwargs come back as dicts, URLs and paths there as strings.
+    But objects in additional_kwargs and the arguments of tools come back as their dict, list or
+    text; see ``valkey_memory.adapters.plain_data``.
     """
 
-    def encode(self, message: ChatMessage) -> Element:
+    def to_element(self, message: ChatMessage) -> Element:
         if not isinstance(message, ChatMessage):
             raise MessageEncodeError(
                 f"a message must be a llama_index ChatMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
-        try:
-            return self._encode(message)
-        except RecursionError:
-            raise MessageEncodeError(
-                "message cannot be stored: it is nested too deep, or contains itself"
-            ) from None
-
-    def _encode(self, message: ChatMessage) -> Element:
         role = MessageRole(message.role)  # pydantic does not check what is assigned
         element: Element = {"role": _NEUTRAL_ROLES.get(role, role.value)}
         li: dict[str, Any] = {}
@@ -257,13 +98,15 @@ class LlamaIndexCodec(Codec[ChatMessage]):
         else:
             _encode_blocks(blocks, element, li)
         if message.additional_kwargs:
-            _encode_kwargs(_plain(message.additional_kwargs), element, li)
+            _encode_kwargs(dict(message.additional_kwargs), element, li)
+        if not isinstance(element["content"], (str, list)):
+            raise MessageEncodeError(f"a text block holds {type(element['content']).__name__}")
         if li:
-            element["li"] = to_json(li, "message")
+            element["li"] = {name: open_to_json(value, name) for name, value in li.items()}
         return element
 
     def decode_all(self, elements: Sequence[Element]) -> list[ChatMessage]:
-        are_text = list(map(_is_text, elements)) if _constructible else [False] * len(elements)
+        are_text = list(map(is_text, elements)) if _constructible else [False] * len(elements)
         if all(are_text):
             return _text_messages(elements)
         texts = iter(_text_messages(list(compress(elements, are_text))))
@@ -273,20 +116,30 @@ class LlamaIndexCodec(Codec[ChatMessage]):
         ]
 
     def decode(self, element: Element) -> ChatMessage:
+        if is_plain(element):
+            element = from_dialect(element)
         li = element.get("li") or {}
-        role = _ROLES.get(li.get("role") or element["role"], _USER)
-        kwargs = dict(li.get("kwargs") or ())
+        kwargs = {**element.get("beside", {}), **dict(li.get("kwargs") or ())}
         for name in _NEUTRAL_KWARGS:
             if name in element:
                 kwargs[name] = element[name]
         calls = element.get("tool_calls") or ()
         if calls and li.get("tool_calls") == "kwargs":
             kwargs["tool_calls"], calls = calls, ()
-        content = element.get("content")
-        message = ChatMessage(role=role, blocks=_decode_blocks(content, calls, li, element))
+        blocks = _decode_blocks(element.get("content"), calls, li)
+        if isinstance(thought := kwargs.get("reasoning_content"), str) and not li:
+            blocks.insert(0, ThinkingBlock(content=thought))
+            del kwargs["reasoning_content"]
+        message = ChatMessage(role=_role(element["role"], li), blocks=blocks)
         if kwargs:
             message.additional_kwargs = kwargs
         return message
+
+
+def _role(role: str, li: Mapping[str, Any]) -> MessageRole:
+    """LlamaIndex's name of a role: ``li`` tells which of several for the same."""
+    own = _ROLES.get(li.get("role", role), _USER)
+    return own if _NEUTRAL_ROLES.get(own) == role else _ROLES.get(role, _USER)
 
 
 def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> None:
@@ -299,17 +152,17 @@ def _encode_blocks(blocks: list[Any], element: Element, li: dict[str, Any]) -> N
             calls.append(tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs))
             layout.append(_CALL_TEXT if isinstance(block.tool_kwargs, str) else "tool_call")
             continue
-        fields = _fields(block)
-        if neutral := _to_neutral(block, fields):
+        fields = fields_of(block)
+        if neutral := to_neutral(block, fields):
             as_url = isinstance(block, ImageBlock) and not fields["image"]
             entry = _CONTENT_URL if as_url and split_data_url(fields["url"]) else "content"
             content.append(neutral)
             layout.append(entry)
-            again = _from_neutral(neutral, as_url=entry == _CONTENT_URL)
+            again = from_neutral(neutral, as_url=entry == _CONTENT_URL)
         else:
             layout.append(fields)
             continue
-        restored = _fields(again) if again is not None else {}
+        restored = fields_of(again) if again is not None else {}
         if lost := {
             name: fields[name] for name in fields if fields[name] != restored.get(name, _MISSING)
         }:
@@ -335,9 +188,8 @@ def _read_call(call: Mapping[str, Any], *, as_text: bool = False) -> ToolCallBlo
     )
 
 
-def _decode_blocks(
-    content: Any, calls: Any, li: Mapping[str, Any], element: Element
-) -> list[BaseModel]:
+def _decode_blocks(content: Any, calls: Any, li: Mapping[str, Any]) -> list[Any]:
+    """The blocks of a message. All that the neutral part says is in them, whatever ``li`` says."""
     items = [content] if isinstance(content, str) else content or []
     layout = li.get("blocks")
     if layout is None:
@@ -346,31 +198,42 @@ def _decode_blocks(
         layout = ["content"] * len(items) + ["tool_call"] * len(calls)
     contents, tool_calls = iter(items), iter(calls)
     beyond = li.get("fields") or {}
-    blocks: list[BaseModel] = []
+    blocks: list[Any] = []
     for position, entry in enumerate(layout):
-        block: BaseModel | None
         if entry in ("content", _CONTENT_URL):
-            block = _from_neutral(next(contents), as_url=entry == _CONTENT_URL)
+            found = _content_blocks(next(contents), as_url=entry == _CONTENT_URL)
+            if lost := beyond.get(str(position)):
+                found = [with_fields(block, lost) for block in found]
+            blocks += found
         elif entry in ("tool_call", _CALL_TEXT):
-            block = _read_call(next(tool_calls), as_text=entry == _CALL_TEXT)
-        else:
-            block = _build(entry)
-        if block is None:
-            continue
-        if lost := beyond.get(str(position)):
-            block = _build({**_fields(block), **lost})
-        blocks.append(block)
-    return blocks
+            blocks.append(_read_call(next(tool_calls), as_text=entry == _CALL_TEXT))
+        elif not isinstance(block := build_block(entry), (TextBlock, ToolCallBlock)):
+            # Texts and calls are neutral.
+            blocks.append(block)
+    for item in contents:
+        blocks += _content_blocks(item) if item else []
+    return blocks + [_read_call(call) for call in tool_calls]
+
+
+def _content_blocks(item: object, *, as_url: bool = False) -> list[BaseModel]:
+    """What a neutral block is for LlamaIndex: one block, none, or those of a tool's result."""
+    if result := tool_result(item):
+        inside = result.content if isinstance(result.content, list) else [result.content]
+        return [block for one in inside for block in _content_blocks(one)]
+    block = from_neutral(item, as_url=as_url)
+    return [] if block is None else [block]
 
 
 def _encode_kwargs(kwargs: dict[str, Any], element: Element, li: dict[str, Any]) -> None:
     for name in _NEUTRAL_KWARGS:
-        if type(kwargs.get(name)) is str:
+        if type(value := kwargs.get(name)) is str and is_writable(value):
             element[name] = kwargs.pop(name)
-    calls = kwargs.get("tool_calls")
-    if calls and "tool_calls" not in element and _are_neutral_calls(calls):
-        element["tool_calls"] = to_json(kwargs.pop("tool_calls"), "tool_calls")
-        li["tool_calls"] = "kwargs"
+    if kwargs.get("tool_calls") and "tool_calls" not in element:
+        calls = open_to_json(kwargs["tool_calls"], "tool_calls")
+        if _are_neutral_calls(calls):
+            element["tool_calls"] = calls
+            li["tool_calls"] = "kwargs"
+            del kwargs["tool_calls"]
     if kwargs:
         li["kwargs"] = kwargs
 
@@ -379,6 +242,7 @@ def _are_neutral_calls(calls: object) -> bool:
     if not isinstance(calls, list):
         return False
     try:
-        return all(isinstance(part, str) for call in calls for part in read_tool_call(call)[1:])
+        parts = [part for call in calls for part in read_tool_call(call)[1:]]
     except (TypeError, KeyError, AttributeError):
         return False
+    return all(isinstance(part, str) for part in parts) and is_writable(calls)

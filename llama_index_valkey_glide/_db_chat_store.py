@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
@@ -11,6 +9,15 @@ from valkey_memory import InvalidArgumentError
 from valkey_memory.adapters import TokenCounter, WhenTooLarge, check_count
 
 from ._fields import ChatStoreFields
+
+
+def _checked(status: MessageStatus | str) -> MessageStatus:
+    """A status by its name, too."""
+    try:
+        return MessageStatus(status)
+    except ValueError:
+        known = ", ".join(one.value for one in MessageStatus)
+        raise InvalidArgumentError(f"status must be one of {known}, not {status!r}") from None
 
 
 class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
@@ -88,6 +95,7 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         """
         check_count(limit, "limit", minimum=0, optional=True)
         check_count(offset, "offset", minimum=0, optional=True)
+        status = None if status is None else _checked(status)
         options = (last, max_tokens, count_tokens, whole_turns)
         if when_too_large != "keep" or any(option is not None for option in options):
             if limit is not None or offset is not None or status is not MessageStatus.ACTIVE:
@@ -117,6 +125,7 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
     ) -> int:
         """How many messages have ``status``; all of them when None."""
+        status = None if status is None else _checked(status)
         active, archived = await self._store.acount_all(key)
         if status is None:
             return active + archived
@@ -132,7 +141,9 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add messages at the end, in order, all or none."""
-        await self._store.aextend(key, messages, archived=status is MessageStatus.ARCHIVED)
+        await self._store.aextend(
+            key, messages, archived=_checked(status) is MessageStatus.ARCHIVED
+        )
 
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
@@ -142,7 +153,7 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         As in LlamaIndex's own SQL store: afterwards the conversation is ``messages``.
         """
         await self._store.areplace(
-            key, messages, archived=status is MessageStatus.ARCHIVED, whole=True
+            key, messages, archived=_checked(status) is MessageStatus.ARCHIVED, whole=True
         )
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
@@ -153,19 +164,19 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         """Delete the messages of ``status``; the whole conversation when None."""
         if status is None:
             await self._store.adelete(key)
-        elif status is MessageStatus.ACTIVE:
+        elif _checked(status) is MessageStatus.ACTIVE:
             await self._store.areplace(key, [])
-        elif status is MessageStatus.ARCHIVED:
-            await self._store.adelete_archived(key)
         else:
-            assert_never(status)
+            await self._store.adelete_archived(key)
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest ``n`` active messages and return them."""
+        check_count(n, "n", minimum=0)
         return await self._store.adelete_oldest(key, n) if n else []
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Move the oldest ``n`` active messages to the archived ones and return them."""
+        check_count(n, "n", minimum=0)
         return await self._store.aarchive_oldest(key, n) if n else []
 
     async def get_keys(self) -> list[str]:

@@ -8,21 +8,26 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
-    BaseModel,
     Field,
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_serializer,
     model_serializer,
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, mask
+from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
 
 from ._codec import LlamaIndexCodec
+from ._rebuilding import Rebuilt
 
 
-class ChatStoreFields(BaseModel):
+def _seconds(ttl: TTL | None) -> float | None:
+    return ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+
+
+class ChatStoreFields(Rebuilt):
     """The public fields of a chat store, its constructor, and how it is written down and rebuilt.
 
     ``to_dict`` and pickles hold the URL with its password. To keep a password out of them, leave
@@ -51,6 +56,7 @@ class ChatStoreFields(BaseModel):
         on_corrupt: OnCorrupt = "raise",
         whole_turns: bool = False,
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
         store = ConversationStore(
             LlamaIndexCodec(),
@@ -65,7 +71,7 @@ class ChatStoreFields(BaseModel):
         )
         super().__init__(
             url=url if connection is None else connection.url,
-            ttl=ttl.total_seconds() if isinstance(ttl, timedelta) else ttl,
+            ttl=_seconds(ttl),
             max_messages=max_messages,
             key_prefix=key_prefix,
             refresh_ttl_on_read=refresh_ttl_on_read,
@@ -90,6 +96,10 @@ class ChatStoreFields(BaseModel):
             whole_turns=self.whole_turns,
         )
 
+    @field_serializer("ttl")
+    def _in_seconds(self, ttl: TTL | None) -> float | None:
+        return _seconds(ttl)  # one that was assigned may be a timedelta
+
     @model_serializer(mode="wrap")
     def custom_model_dump(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
@@ -108,13 +118,6 @@ class ChatStoreFields(BaseModel):
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""
         self._check_rebuildable()  # pydantic wraps errors from inside a dump
         return self.model_dump(**kwargs)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Any:
-        """A store from what ``to_dict`` gave; ``kwargs`` replace single fields."""
-        fields = data | kwargs
-        fields.pop("class_name", None)
-        return cls(**fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)

@@ -44,6 +44,7 @@ from valkey_memory.adapters import (
 )
 
 from ._nodes import OWN_FIELDS, REF_DOC_ID, by_ids, to_condition, to_document, to_node
+from ._rebuilding import Rebuilt
 
 SESSION_ID = "session_id"
 _PAGE = 1_000
@@ -51,7 +52,7 @@ _MMR_CANDIDATES = 4
 """MMR chooses from so many times similarity_top_k, as LlamaIndex's own stores do."""
 
 
-class ValkeyVectorStore(BasePydanticVectorStore):
+class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
     """Nodes found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has
@@ -341,6 +342,8 @@ class ValkeyVectorStore(BasePydanticVectorStore):
         return type(self).from_dict, (self.to_dict(),)
 
     def __repr_args__(self) -> Any:
+        if not hasattr(self, "_index"):
+            return  # it could not be made, and a tool that prints variables asks
         for name, value in super().__repr_args__():
             yield name, mask(value) if name == "url" and value else value
 

@@ -25,7 +25,7 @@ from llama_index_valkey_glide._nodes import to_condition
 from valkey_memory import Filter, Numeric, Tag, Text
 from valkey_memory._filters.dicts import to_filter
 from valkey_memory._filters.expressions import And, FieldType, Not, Or
-from valkey_memory._messages import elements as _wire
+from valkey_memory._messages import values as _wire
 from valkey_memory._server import settings as _settings
 
 from .test_documentation import ROOT, blocks, fresh_embedded_server

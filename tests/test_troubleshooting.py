@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from unittest import mock
 
-import numpy
 import pytest
 from glide import GlideClient as AsyncGlideClient
 from glide import GlideClientConfiguration, NodeAddress
@@ -66,6 +65,10 @@ def user_without_password(server: EmbeddedValkey) -> None:
     MessageStore(url="valkey://app@localhost").count("a")
 
 
+def no_such_database(server: EmbeddedValkey) -> None:
+    MessageStore(url=f"{server.url}/99").count("alice-1")
+
+
 def tls_without_tls(server: EmbeddedValkey) -> None:
     from glide import TlsAdvancedConfiguration
 
@@ -104,11 +107,15 @@ def empty_session(server: EmbeddedValkey) -> None:
 
 
 def object_in_a_message(server: EmbeddedValkey) -> None:
-    MessageStore(url=server.url).append("a", {**HELLO, "score": numpy.float32(0.5)})
+    MessageStore(url=server.url).append("a", {**HELLO, "file": PurePosixPath("a.pdf")})
 
 
 def no_message(server: EmbeddedValkey) -> None:
     MessageStore(url=server.url).append("a", "Hello")  # type: ignore[arg-type]
+
+
+def reserved_key(server: EmbeddedValkey) -> None:
+    MessageStore(url=server.url).append("a", {**HELLO, "lc": {}})
 
 
 def corrupt_element(server: EmbeddedValkey) -> None:
@@ -293,6 +300,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     unknown_scheme,
     special_character,
     user_without_password,
+    no_such_database,
     tls_without_tls,
     url_and_connection,
     different_wheels,
@@ -303,6 +311,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     empty_session,
     object_in_a_message,
     no_message,
+    reserved_key,
     corrupt_element,
     key_of_another_type,
     nobody_listens,
@@ -388,7 +397,17 @@ def held_directory(tmp_path: Path) -> str:
         return text.replace(str(tmp_path), "/data/memory").replace(str(other.pid), "4711")
 
 
-OTHERS: list[Callable[[Path], str]] = [held_directory]
+def damaged_directory(tmp_path: Path) -> str:
+    with EmbeddedValkey(tmp_path) as server:
+        MessageStore(url=server.url).append("a", HELLO)
+    (writes,) = tmp_path.glob("appendonlydir/*.incr.*")
+    writes.write_text("nonsense")
+    with pytest.raises(valkey_memory.EmbeddedServerError) as caught:
+        EmbeddedValkey(tmp_path).start()
+    return as_shown(caught.value).replace(str(tmp_path), "/data/memory")
+
+
+OTHERS: list[Callable[[Path], str]] = [held_directory, damaged_directory]
 
 
 @pytest.mark.parametrize("provoke", OTHERS, ids=lambda function: function.__name__)

@@ -5,15 +5,29 @@ All are checked before anything is sent.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from ._errors import InvalidArgumentError
+from ._secrets import hide_url
 
 TTL: TypeAlias = int | float | timedelta
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_LONGEST_SHOWN = 200
+
+
+def shown(value: object) -> str:
+    """``value`` as errors show it: its ``repr``, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
+        text = f"a very long {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
@@ -26,10 +40,14 @@ def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
         return None
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not {ttl!r}")
-    if not 0.001 <= seconds < 2**53 / 1000:
+        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not {shown(ttl)}")
+    if seconds >= MAXIMUM / 1000:
         raise InvalidArgumentError(
-            f"{name} must be more than 0 seconds, not {ttl!r}; for no expiry pass None"
+            f"{name} must be less than 9e12 seconds, not {shown(ttl)}; for no expiry pass None"
+        )
+    if not seconds >= 0.001:
+        raise InvalidArgumentError(
+            f"{name} must be more than 0 seconds, not {shown(ttl)}; for no expiry pass None"
         )
     return round(seconds * 1000)
 
@@ -47,17 +65,17 @@ def check_count(value: int | None, name: str, *, minimum: int = 1, optional: boo
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise InvalidArgumentError(
-            f"{name} must be an integer of at least {minimum}, not {value!r}"
+            f"{name} must be an integer of at least {minimum}, not {shown(value)}"
         )
     if value > MAXIMUM:
-        raise InvalidArgumentError(f"{name} must be at most 2**53, not {value!r}")
+        raise InvalidArgumentError(f"{name} must be at most 2**53, not {shown(value)}")
 
 
 def check_index(index: int) -> None:
     if isinstance(index, bool) or not isinstance(index, int):
-        raise InvalidArgumentError(f"index must be an integer, not {index!r}")
+        raise InvalidArgumentError(f"index must be an integer, not {shown(index)}")
     if abs(index) > MAXIMUM:
-        raise InvalidArgumentError(f"index must be within 2**53, not {index!r}")
+        raise InvalidArgumentError(f"index must be within 2**53, not {shown(index)}")
 
 
 _LONGEST_NAME = 256
@@ -71,12 +89,14 @@ def check_once(once: str) -> str:
     except UnicodeEncodeError:
         pass
     raise InvalidArgumentError(
-        f"once must be a string of 1 to {_LONGEST_NAME} bytes in UTF-8, not {once!r:.300}"
+        f"once must be a string of 1 to {_LONGEST_NAME} bytes in UTF-8, not {shown(once)}"
     )
 
 
 def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
     """Have ``help`` and ``inspect.signature`` name the options that a function passes on.
+
+    A URL among its arguments hides its password before the function's variables have it.
 
     Args:
         options: The TypedDict of its ``**options``.
@@ -85,12 +105,18 @@ def with_options(options: type, source: Callable[..., Any]) -> Callable[[F], F]:
     known = inspect.signature(source).parameters
 
     def name_them(function: F) -> F:
+        @functools.wraps(function)
+        def hide_url_and_call(*arguments: Any, **keywords: Any) -> Any:
+            if "url" in keywords:
+                keywords["url"] = hide_url(keywords["url"])
+            return function(*arguments, **keywords)
+
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         passed_on = [known[name] for name in options.__annotations__]
-        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        hide_url_and_call.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*own, *passed_on]
         )
-        return function
+        return cast("F", hide_url_and_call)
 
     return name_them

@@ -15,6 +15,7 @@ import binascii
 import re
 from functools import lru_cache
 
+from ._arguments import shown
 from ._errors import ConfigurationError, DocumentError, InvalidSessionIdError
 
 ARCHIVED = "archived"
@@ -38,10 +39,16 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 def check_prefix(key_prefix: str) -> str:
     """Return ``key_prefix``; raise ConfigurationError when keys built on it would not work."""
     if not isinstance(key_prefix, str):
-        raise ConfigurationError(f"key_prefix must be a string, not {key_prefix!r}")
+        raise ConfigurationError(f"key_prefix must be a string, not {shown(key_prefix)}")
+    try:
+        key_prefix.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"key_prefix {shown(key_prefix)} is not valid Unicode: {error.reason}"
+        ) from error
     if "{" in key_prefix or "}" in key_prefix:
         raise ConfigurationError(
-            f"key_prefix {key_prefix!r} must not contain braces: they would move the hash tag "
+            f"key_prefix {shown(key_prefix)} must not contain braces: they would move the hash tag "
             "that keeps a conversation and its sidecars in one cluster slot"
         )
     return key_prefix
@@ -55,7 +62,7 @@ def list_key(key_prefix: str, session_id: str) -> str:
     """
     if not isinstance(session_id, str):
         raise InvalidSessionIdError(
-            f"session id must be a string, not {type(session_id).__name__}: {session_id!r}. "
+            f"session id must be a string, not {type(session_id).__name__}: {shown(session_id)}. "
             "Convert it, with str() for instance."
         )
     if not session_id:
@@ -65,7 +72,7 @@ def list_key(key_prefix: str, session_id: str) -> str:
             session_id.encode()
         except UnicodeEncodeError as error:
             raise InvalidSessionIdError(
-                f"session id {session_id!r} is not valid Unicode: {error.reason}"
+                f"session id {shown(session_id)} is not valid Unicode: {error.reason}"
             ) from error
     return key_prefix + _encode(session_id)
 

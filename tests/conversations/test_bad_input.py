@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from valkey_memory._messages.codecs import PlainCodec
 from ..servers import admin
 from .test_message_lists import said
 
+HUGE: Any = 10**5000
 STRANGE_IDS = [
     "a{b}c",
     "{}",
@@ -64,7 +67,7 @@ def test_strange_session_ids_do_not_meet(make_store: Any) -> None:
         assert store.messages(session_id) == said(session_id)
 
 
-@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"]])
+@pytest.mark.parametrize("session_id", ["", None, 7, b"bytes", "\ud800", ["s"], {}, {"s"}])
 def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
     with pytest.raises(InvalidSessionIdError):
         make_store().append(session_id, said("a")[0])
@@ -72,7 +75,39 @@ def test_impossible_session_ids(make_store: Any, session_id: Any) -> None:
         make_store().messages(session_id)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, float("nan"), float("inf"), True, "60", 2**60])
+def test_numbers_that_python_refuses_to_write(make_store: Any) -> None:
+    store = make_store()
+    calls: list[Callable[[], object]] = [
+        lambda: make_store(ttl=HUGE),
+        lambda: make_store(max_messages=HUGE),
+        lambda: store.page("s", HUGE, 1),
+        lambda: store.set_ttl("s", HUGE),
+        lambda: store.messages(HUGE),
+        lambda: store.delete_at("s", HUGE),
+        lambda: store.append("s", said("a")[0], once=HUGE),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError, match="a very long int"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "ttl",
+    [
+        0,
+        -1,
+        0.0,
+        float("nan"),
+        float("inf"),
+        True,
+        "60",
+        2**60,
+        10**400,
+        timedelta(0),
+        timedelta.max,
+    ],
+    ids=lambda ttl: repr(ttl)[:20],
+)
 def test_impossible_ttls(make_store: Any, ttl: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="ttl"):
         make_store(ttl=ttl)
@@ -115,7 +150,7 @@ def test_impossible_indexes(make_store: Any, index: Any) -> None:
         make_store().insert("s", index, said("a")[0])
 
 
-@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None])
+@pytest.mark.parametrize("key_prefix", ["{tag}:", "a}", 7, None, b"chat:", "\ud800:", "chat\udfff"])
 def test_impossible_prefixes(url: str, key_prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match="key_prefix"):
         MessageStore(url=url, key_prefix=key_prefix)
@@ -157,7 +192,7 @@ def test_messages_that_cannot_be_stored_leave_nothing_behind(make_store: Any, me
 
 
 def test_the_error_names_the_place() -> None:
-    from valkey_memory._messages.elements import to_json
+    from valkey_memory._messages.values import to_json
 
     with pytest.raises(MessageEncodeError, match=r"message\['a'\]\[1\]\['b'\] is builtins.object"):
         to_json({"a": [0, {"b": object()}]})

@@ -22,7 +22,6 @@ VECTOR = bag_of_words("one", 64)
 # LangChain's own, which only call other async methods.
 DISPATCHERS = {
     "asearch",
-    "afrom_documents",
     "asimilarity_search_with_relevance_scores",
     "_asimilarity_search_with_relevance_scores",
 }

@@ -23,7 +23,7 @@ from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore
 from llama_index.core.storage.chat_store.loading import load_chat_store
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore
@@ -526,6 +526,9 @@ REBUILT: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
     "model_copy": lambda store: store.model_copy(),
     "model_validate": lambda store: type(store).model_validate(fields_of(store)),
+    "model_dump": lambda store: type(store).model_validate(store.model_dump()),
+    "model_dump as JSON": lambda store: type(store).model_validate(store.model_dump(mode="json")),
+    "model_dump_json": lambda store: type(store).model_validate_json(store.model_dump_json()),
 }
 rebuilds = pytest.mark.parametrize("rebuild", REBUILT.values(), ids=REBUILT)
 
@@ -544,6 +547,46 @@ def test_a_rebuilt_store_has_the_same_fields(cls: Any, rebuild: Callable[[Any], 
 def test_a_rebuilt_store_is_equal(cls: Any, rebuild: Callable[[Any], Any]) -> None:
     store = cls(url=SECRET_URL, **OPTIONS)
     assert rebuild(store) == store
+
+
+@both_stores
+@rebuilds
+def test_a_timedelta_comes_back_as_the_same_time(cls: Any, rebuild: Callable[[Any], Any]) -> None:
+    store = cls(url=SECRET_URL, ttl=timedelta(minutes=1, milliseconds=500))
+    assert store.ttl == 60.5
+    again = rebuild(store)
+    assert again.ttl == 60.5
+    again.ttl = timedelta(hours=1)  # pydantic does not check what is assigned
+    assert rebuild(again).ttl in (3600.0, timedelta(hours=1))
+
+
+@both_stores
+def test_a_timedelta_is_taken_by_validation_and_in_other_values(cls: Any) -> None:
+    minute = timedelta(minutes=1)
+    assert cls.model_validate({"url": SECRET_URL, "ttl": minute}).ttl == 60
+    assert cls.from_dict({"url": SECRET_URL}, ttl=minute).ttl == 60
+    written = cls(url=SECRET_URL, ttl=1).model_copy(update={"ttl": minute}).model_dump()
+    assert written["ttl"] == 60
+    assert cls.model_validate(written).ttl == 60
+
+
+@both_stores
+def test_a_field_holds_a_store_and_is_validated_from_a_dump(cls: Any) -> None:
+    """As LlamaIndex's own objects hold one."""
+
+    class Holder(BaseModel):
+        store: cls
+
+    holder = Holder(store=cls(url=SECRET_URL, ttl=60))
+    assert Holder.model_validate(holder.model_dump()) == holder
+    assert Holder.model_validate_json(holder.model_dump_json()) == holder
+
+
+@pytest.mark.parametrize("data", [{"urll": "x"}, {"class_name": "Other"}, {"ttl": 0}, 5, "{}"])
+@both_stores
+def test_what_no_store_is_made_of_is_refused(cls: Any, data: Any) -> None:
+    with pytest.raises((ValidationError, InvalidArgumentError, TypeError)):
+        cls.model_validate(data)
 
 
 @both_stores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -13,11 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from valkey_memory import EmbeddedServerError, EmbeddedValkey, MessageStore
+from valkey_memory import EmbeddedServerError, EmbeddedValkey, MessageStore, ValkeyConnection
+from valkey_memory._server import keeper
 from valkey_memory._server.embedded import Lease
 
 from ..conversations.test_message_lists import said
-from ..servers import told
+from ..servers import admin, told
+from .test_failures import faces, process_id
 
 
 def kill(server: EmbeddedValkey) -> int:
@@ -45,6 +48,62 @@ def test_a_killed_server_comes_back_where_it_was(tmp_path: Path) -> None:
         assert server.alive
         assert MessageStore(url=url).messages("s") == said("a")
         assert not server.revive()
+
+
+@pytest.mark.parametrize("kernel_tells", [True, False])
+def test_it_was_killed_a_moment_ago(
+    tmp_path: Path, kernel_tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is still there, and the kernel of some systems does not say that it will end."""
+    if not kernel_tells:
+        monkeypatch.setattr(keeper, "_EXITING", 0)
+        monkeypatch.setattr(keeper, "_KILLED", 0)
+    with EmbeddedValkey(tmp_path) as server:
+        for _ in range(10):
+            os.kill(process_id(server), signal.SIGKILL)
+            assert server.revive()
+            assert told(server.port, "PING") == b"+PONG\r\n"
+
+
+@faces
+def test_a_store_whose_server_was_killed_a_moment_ago(tmp_path: Path, is_async: bool) -> None:
+    async def main() -> None:
+        async with ValkeyConnection.from_url(f"embedded://{tmp_path}") as connection:
+            store = MessageStore(connection=connection)
+            lease = Lease.acquire(tmp_path)
+            for number in range(1, 6):
+                message = said(str(number))[0]
+                if is_async:
+                    await store.aappend("s", message)
+                else:
+                    store.append("s", message)
+                admin(lease.port, "CONFIG", "SET", "appendfsync", "always")
+                os.kill(process_id(lease._server), signal.SIGKILL)
+                if is_async:
+                    assert await store.acount("s") == number
+                else:
+                    assert store.count("s") == number
+            lease.release()
+
+    asyncio.run(main())
+
+
+def test_who_is_not_to_be_asked_is_alive(tmp_path: Path) -> None:
+    """A full server refuses the question, a busy one lets it wait; neither is started again."""
+    with EmbeddedValkey(tmp_path) as server:
+        pid = process_id(server)
+        told(server.port, "CONFIG", "SET", "maxclients", "1")
+        with socket.create_connection(("127.0.0.1", server.port)) as only:
+            only.sendall(b"PING\r\n")
+            assert only.recv(7) == b"+PONG\r\n"
+            assert not server.revive()
+            only.sendall(b"CONFIG SET maxclients 100\r\n")
+            assert only.recv(5) == b"+OK\r\n"
+            only.sendall(b"CLIENT PAUSE 500 ALL\r\n")
+            time.sleep(0.1)
+            assert not server.revive()
+        time.sleep(1)
+        assert process_id(server) == pid
 
 
 def test_a_temporary_server_comes_back_empty() -> None:
@@ -144,8 +203,8 @@ def test_it_does_not_start_again(tmp_path: Path) -> None:
 def test_the_keeper_was_killed(tmp_path: Path) -> None:
     """The server goes on, its owner ends it, and the next has a keeper again."""
     server = EmbeddedValkey(tmp_path).start()
-    (keeper,) = [p for p in psutil.Process().children() if "keeper.py" in " ".join(p.cmdline())]
-    keeper.kill()
+    assert server._keeper is not None
+    server._keeper.kill()
     assert server.alive
     assert not server.revive()
     MessageStore(url=server.url).append("s", said("a")[0])

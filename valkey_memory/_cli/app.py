@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from .._errors import ConfigurationError, FilterError, InvalidArgumentError, ValkeyMemoryError
 from .._keys import check_prefix
+from .._secrets import hide_url
 from .._server.connection import ValkeyConnection
 from . import output
 
@@ -27,6 +28,7 @@ Url = Annotated[
     typer.Option(
         envvar="VALKEY_URL",
         metavar="URL",
+        parser=hide_url,
         rich_help_panel=_SERVER,
         show_default="valkey://localhost:6379",
         help="The server: valkey://, valkeys:// (TLS), redis://, rediss:// or embedded:///dir.",

@@ -14,8 +14,10 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
     """Conversations as plain ``{"role", "content"}`` dicts, for code without a framework.
 
     A conversation is one Valkey List at ``{key_prefix}{session_id}``, one JSON message per element:
-    what other GLIDE code writes there with RPUSH is read here, and the other way round. Messages
-    that LangChain or LlamaIndex stored come out as a model API takes them.
+    what other GLIDE code writes there with RPUSH is read here, and the other way round. Every
+    message comes back as it was given, whatever API it is for: Anthropic's and Bedrock's blocks,
+    OpenAI's refusals, keys of your own. Objects of OpenAI's client come back as their dict.
+    Messages that LangChain or LlamaIndex stored come out in OpenAI's form.
 
     Every method is one round trip, and atomic where it changes something; every method has an async
     twin with the prefix ``a``. Safe to share between threads and event loops.
@@ -43,8 +45,10 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"`` CorruptMessageError,
             or ``"skip"`` it with a warning in the log ``valkey_memory``. It stays in the list.
-        extra_keys: Hand out every stored key (``id``, ``ts``, ``lc``, ``li``) and content as it was
-            written. By default only what model APIs accept, because they refuse unknown keys.
+        extra_keys: Hand out every stored key: also ``ts``, when it was stored, and of messages that
+            a framework wrote all that there is. By default nothing that model APIs refuse.
+        timestamps: False stores no ``ts``: elements are bare messages, for readers that hand them
+            to a model API as they are.
 
     Raises:
         ConfigurationError, InvalidArgumentError: From the constructor; an argument cannot work.
@@ -54,5 +58,7 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
     """
 
     @with_options(StoreOptions, ConversationStore)
-    def __init__(self, *, extra_keys: bool = False, **options: Unpack[StoreOptions]) -> None:
-        super().__init__(PlainCodec(extra_keys=extra_keys), **options)
+    def __init__(
+        self, *, extra_keys: bool = False, timestamps: bool = True, **options: Unpack[StoreOptions]
+    ) -> None:
+        super().__init__(PlainCodec(extra_keys=extra_keys, timestamps=timestamps), **options)

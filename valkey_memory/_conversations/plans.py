@@ -8,10 +8,18 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, check_count, check_index, check_once, ttl_to_milliseconds
-from .._errors import CorruptMessageError, InvalidArgumentError
+from .._arguments import (
+    TTL,
+    check_count,
+    check_index,
+    check_once,
+    shown,
+    ttl_to_milliseconds,
+)
+from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
+from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
@@ -29,13 +37,6 @@ OnCorrupt: TypeAlias = Literal["raise", "skip"]
 T = TypeVar("T")
 
 _NEW_TOKEN = WriteToken()
-
-# What a codec raises, which meets whatever was stored. Others, such as those that an application
-# throws from its signal handlers, pass.
-_DECODING_ERRORS = (
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
-    *(AssertionError, ImportError, NotImplementedError, RecursionError),
-)
 
 _log = logging.getLogger("valkey_memory")
 
@@ -63,7 +64,9 @@ class ConversationPlans(Generic[M]):
         check_count(max_messages, "max_messages", optional=True)
         check_whole_turns(whole_turns, max_messages)
         if on_corrupt not in ("raise", "skip"):
-            raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip", not {on_corrupt!r}')
+            raise InvalidArgumentError(
+                f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
+            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
         self._codec = codec
@@ -227,7 +230,9 @@ class ConversationPlans(Generic[M]):
     # Messages and elements
 
     def _encode(self, messages: Iterable[M]) -> list[bytes]:
-        now = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
+        if not isinstance(messages, Iterable):
+            raise MessageEncodeError(f"messages must be several, not {type(messages).__name__}")
         return [dump_element(self._codec.encode(message), now) for message in messages]
 
     def _decode(
@@ -239,13 +244,13 @@ class ConversationPlans(Generic[M]):
         """
         try:
             return self._codec.decode_all(load_elements(elements))
-        except _DECODING_ERRORS as error:
+        except BY_FOREIGN_DATA as error:
             failed = error
         messages = []
         for position, raw in enumerate(elements, start):
             try:
                 messages.append(self._codec.decode(load_element(raw)))
-            except _DECODING_ERRORS as error:
+            except BY_FOREIGN_DATA as error:
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error

@@ -8,6 +8,7 @@ from typing import Generic, TypedDict, TypeVar
 from .._arguments import TTL
 from .._messages.codecs import Codec
 from .._plans import Plan
+from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .plans import ConversationPlans, OnCorrupt
 from .window_plans import TokenCounter, WhenTooLarge
@@ -52,6 +53,7 @@ class ConversationStore(Generic[M]):
         on_corrupt: OnCorrupt = "raise",
         whole_turns: bool = False,
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         self._plans = ConversationPlans(
             codec,
             key_prefix=key_prefix,

@@ -7,34 +7,57 @@ from typing import Any, Protocol, TypeVar
 
 from .._errors import MessageEncodeError
 from .content import standard_blocks
-from .elements import Element, dumps, loads, to_json
+from .dialects import is_plain
+from .elements import FRAMEWORK_KEYS, Element
+from .objects import as_dict, dict_or_refuse, open_dumps, shortened
+from .values import BY_FOREIGN_CODE, loads, to_json
 
 M = TypeVar("M")
 
 _BARE_KEYS = ("tool_calls", "tool_call_id", "name")
 """What model APIs accept beside role and content."""
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "images")
 
 
 class Codec(Protocol[M]):
     """How one framework's messages become elements and back. Pure; no I/O, no clock."""
 
-    def encode(self, message: M) -> Element:
-        """An element without ``ts``. Raises MessageEncodeError."""
+    timestamps: bool = True
+    """Whether elements are stamped with the time."""
+
+    def to_element(self, message: M) -> Element:
+        """An element; ``ts`` only where the message has one. May raise anything."""
         ...
 
+    def encode(self, message: M) -> Element:
+        """``to_element``, with one error for whatever a message of an unexpected form makes fail.
+
+        Raises:
+            MessageEncodeError: It cannot be stored.
+        """
+        try:
+            return self.to_element(message)
+        except MessageEncodeError:
+            raise
+        except RecursionError:
+            raise MessageEncodeError(
+                "message cannot be stored: it is nested too deep, or contains itself"
+            ) from None
+        except BY_FOREIGN_CODE as error:
+            raise MessageEncodeError(
+                f"{type(message).__name__} cannot be stored: {type(error).__name__}: {error}"
+            ) from error
+
     def decode(self, element: Element) -> M:
-        """A fresh message. May raise anything; the caller names key and position."""
+        """A fresh message, which may be made of ``element``'s own parts.
+
+        May raise what is in ``values.BY_FOREIGN_DATA``; the caller names key and position.
+        """
         ...
 
     def decode_all(self, elements: Sequence[Element]) -> list[M]:
         """``decode`` of each, for codecs that are faster at many than one by one."""
         return [self.decode(element) for element in elements]
-
-
-def tool_call(call_id: str | None, name: str, arguments: Mapping[str, Any] | str) -> Element:
-    """A tool call in the neutral form, OpenAI's; arguments that are a string stay as they are."""
-    text = arguments if isinstance(arguments, str) else dumps(arguments, "tool call").decode()
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
 
 
 def read_tool_call(call: Mapping[str, Any]) -> tuple[str | None, str, str]:
@@ -44,7 +67,10 @@ def read_tool_call(call: Mapping[str, Any]) -> tuple[str | None, str, str]:
         TypeError, KeyError: It has another form.
     """
     function = call["function"]
-    return call.get("id"), function["name"], function.get("arguments") or ""
+    arguments = function.get("arguments") or ""
+    if isinstance(arguments, Mapping):  # Ollama's
+        arguments = open_dumps(arguments, "tool call").decode()
+    return call.get("id"), function["name"], arguments
 
 
 def parse_arguments(text: str) -> dict[str, Any] | None:
@@ -64,37 +90,41 @@ def parse_arguments(text: str) -> dict[str, Any] | None:
 
 
 class PlainCodec(Codec[Mapping[str, Any]]):
-    """Messages as dicts, the way model APIs take them.
+    """Messages as dicts, the way model APIs take them. What it writes, it reads back equal.
 
     Args:
-        extra_keys: Hand out every key of the element (``id``, ``ts``, ``lc``, ``li``, ...) and
-            its content as stored. By default only what model APIs accept.
+        extra_keys: Hand out every key of the element (``ts``, ``lc``, ``li``, ...) and its content
+            as stored, also where a framework wrote it.
+        timestamps: Stamp elements with ``ts``.
     """
 
-    def __init__(self, *, extra_keys: bool = False) -> None:
+    def __init__(self, *, extra_keys: bool = False, timestamps: bool = True) -> None:
         self.extra_keys = extra_keys
+        self.timestamps = timestamps
 
-    def encode(self, message: Mapping[str, Any]) -> Element:
-        if not isinstance(message, Mapping):
+    def to_element(self, message: Mapping[str, Any]) -> Element:
+        # OpenAI's client gives its messages as objects.
+        given = message if isinstance(message, Mapping) else as_dict(message)
+        if given is None:
             raise MessageEncodeError(
                 f"a message must be a dict with role and content, "
-                f"not {type(message).__name__}: {message!r:.200}"
+                f"not {type(message).__name__}: {shortened(message)}"
             )
-        role = message.get("role")
-        if not isinstance(role, str) or not role:
-            raise MessageEncodeError(f"message has no role: {dict(message)!r:.200}")
-        content = message.get("content")
-        if not isinstance(content, (str, list)) and not (
-            content is None and message.get("tool_calls")
-        ):
-            raise MessageEncodeError(
-                "message content must be a string, a list of blocks, or None beside tool_calls; "
-                f"not {type(content).__name__}"
-            )
-        return {key: to_json(value, f"message[{key!r}]") for key, value in message.items()}
+        _check(given)
+        element: Element = {
+            str.__str__(key): to_json(value, f"message[{key!r}]", objects=dict_or_refuse)
+            for key, value in given.items()
+        }
+        if "ts" in element:  # not at the end, where the store's own is
+            element = {"ts": element.pop("ts"), **element}
+        return element
 
     def decode(self, element: Element) -> dict[str, Any]:
         if self.extra_keys:
+            return element
+        if is_plain(element):
+            if type(element.get("ts")) is int and next(reversed(element)) == "ts":
+                del element["ts"]
             return element
         content = element.get("content")
         if isinstance(content, list):
@@ -104,3 +134,27 @@ class PlainCodec(Codec[Mapping[str, Any]]):
             if key in element:
                 bare[key] = element[key]
         return bare
+
+
+def _check(message: Mapping[str, Any]) -> None:
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str) or not role:
+        raise MessageEncodeError(f"message has no role: {shortened(dict(message))}")
+    for key in message:
+        if not isinstance(key, str):
+            raise MessageEncodeError(f"keys of a message are strings, not {shortened(key)}")
+        if key in FRAMEWORK_KEYS:
+            raise MessageEncodeError(
+                f"message has the key {key!r}, which is reserved for what a framework's own store "
+                "writes. Leave it out, or use that store"
+            )
+    if isinstance(content, (str, list)):
+        return
+    says_otherwise = any(message.get(key) for key in _INSTEAD_OF_CONTENT)
+    if content is not None or not (
+        says_otherwise or (role == "assistant" and "content" in message)
+    ):
+        raise MessageEncodeError(
+            "message content must be a string, a list of blocks, or None where an assistant says "
+            f"something else, tool_calls for instance; not {type(content).__name__}"
+        )

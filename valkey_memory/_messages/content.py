@@ -15,7 +15,9 @@ from typing import Any
 
 Block = dict[str, Any]
 
-REASONING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+REASONING = frozenset(
+    {"thinking", "redacted_thinking", "reasoning", "reasoning_content", "reasoningContent"}
+)
 _ELSEWHERE = REASONING | {
     "tool_call",
     "tool_call_chunk",
@@ -63,6 +65,16 @@ def block_type(block: Mapping[str, Any]) -> str:
     if "type" in block:
         return block["type"] if isinstance(block["type"], str) else ""
     return next((key for key in block if isinstance(block[key], (str, dict))), "")
+
+
+def reasoning_text(block: Mapping[str, Any]) -> str | None:
+    """What a block of reasoning says, in any dialect; None where it is encrypted or empty."""
+    kind = block_type(block)
+    said = block.get(kind) or block.get("text")
+    if isinstance(said, Mapping):  # Bedrock's
+        said = said.get("reasoningText", said)
+        said = said.get("text") if isinstance(said, Mapping) else said
+    return said if isinstance(said, str) else None
 
 
 def _media_url(block: Mapping[str, Any], kind: str) -> str | None:

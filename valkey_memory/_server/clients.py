@@ -182,7 +182,7 @@ class ClientFactory:
                 raise
             return client
         except glide_sync.GlideError as error:
-            raise self.error(error, operation) from error
+            raise self.error(error, operation) from without_frames(error)
 
     def _ask_sync(self, glide_sync: ModuleType, *, any_node: bool = False) -> SyncClient:
         """A standalone client; what it was asked, unless that is known, is in ``_cluster``."""
@@ -228,7 +228,7 @@ class ClientFactory:
                 raise
             return client
         except glide.GlideError as error:
-            raise self.error(error, operation) from error
+            raise self.error(error, operation) from without_frames(error)
 
     async def _ask_async(self, glide: ModuleType, *, any_node: bool = False) -> AsyncClient:
         configuration = self.configuration(glide, lazy=True, any_node=any_node)
@@ -259,7 +259,10 @@ class ClientFactory:
             await in_thread(self.prepare, _START_SECONDS, "start of the embedded server")
 
     def error(self, error: Exception, operation: str) -> ValkeyMemoryError:
-        return translate(error, operation=operation, address=self.address)
+        address = self.address
+        if self._configuration is None and (database := self._settings.database):
+            address += f"/{database}"
+        return translate(error, operation=operation, address=address)
 
     def configuration(
         self,
@@ -290,7 +293,9 @@ class ClientFactory:
         credentials = None
         if self._iam is not None or settings.password is not None:
             credentials = glide.ServerCredentials(
-                password=settings.password, username=settings.username, iam_config=self._iam
+                password=None if settings.password is None else str(settings.password),
+                username=settings.username,
+                iam_config=self._iam,
             )
         elif settings.username is not None:
             raise ConfigurationError(
@@ -336,6 +341,14 @@ class ClientFactory:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """``error`` of GLIDE's, without the frames that have the password in their variables."""
+    before: BaseException | None = error
+    while before is not None:
+        before = before.with_traceback(None).__context__
+    return error
 
 
 def milliseconds(seconds: float) -> int:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 import weakref
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._errors import (
@@ -15,11 +14,13 @@ from .._errors import (
     ValkeyMemoryError,
 )
 from .._plans import Plan, Reply, Step, Work, WriteToken, arun, run
+from .._secrets import Secret, hide_url, mask
+from . import given
 from .clients import ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients, check_loop
 from .recovery import Renew, may_recover, recovered_plan
-from .settings import READ_FROM, Settings, mask, parse, resolve_url
+from .settings import Settings, change, parse, resolve_url
 from .sync_client import SyncClientHolder
 from .threads import in_thread
 
@@ -116,24 +117,11 @@ class ValkeyConnection:
             ConfigurationError: The URL or an option cannot work. Nothing was opened.
         """
         url = resolve_url(url)
-        settings = parse(url)
-        if read_from is not None and not isinstance(read_from, str):
-            read_from = read_from.name.lower()
-        if read_from is not None and read_from not in READ_FROM:
-            raise ConfigurationError(
-                f"read_from {read_from!r} is unknown: use one of {', '.join(READ_FROM)}"
-            )
-        for name, seconds in (
-            ("request_timeout", request_timeout),
-            ("connection_timeout", connection_timeout),
-        ):
-            if seconds is not None and not seconds > 0:
-                raise ConfigurationError(f"{name} must be more than 0 seconds, not {seconds!r}")
-        if tls is not None and not settings.tls:
-            raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "username": username,
-            "password": password,
+            # Of what is no string only its type: that is refused, in sight of tools that print
+            # variables.
+            "password": Secret(password) if isinstance(password, str) else type(password),
             "cluster": cluster,
             "request_timeout": request_timeout,
             "connection_timeout": connection_timeout,
@@ -142,8 +130,15 @@ class ValkeyConnection:
             "client_name": client_name,
             "retry_writes": retry_writes,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
-        settings = replace(settings, **changes)
+        if password is None:
+            options["password"] = None
+        del password
+        settings = parse(url)
+        changes = {name: value for name, value in options.items() if value is not None}
+        settings = change(settings, changes)
+        given.check_options(tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
+        if tls is not None and not settings.tls:
+            raise ConfigurationError(f"tls= needs a valkeys:// URL, not {mask(url)!r}")
         factory = ClientFactory(settings, tls=tls, iam=iam, reconnect_strategy=reconnect_strategy)
         reproducible = not changes and not any((tls, iam, reconnect_strategy))
         return cls(factory, url=url if reproducible else None)
@@ -156,6 +151,7 @@ class ValkeyConnection:
             config: ``GlideClientConfiguration`` or ``GlideClusterClientConfiguration``. Mind its
                 default ``request_timeout`` of 250 ms.
         """
+        given.check_config(config)
         cluster = type(config).__name__ == "GlideClusterClientConfiguration"
         return cls(ClientFactory(Settings(cluster=cluster), configuration=config))
 
@@ -171,11 +167,12 @@ class ValkeyConnection:
             sync_client: For the sync methods, from any thread.
             async_client: For the async methods, in the event loop that made it.
         """
-        given = sync_client if sync_client is not None else async_client
-        if given is None:
+        one = sync_client if sync_client is not None else async_client
+        if one is None:
             raise ConfigurationError("from_clients needs sync_client=, async_client= or both")
+        given.check_clients(sync_client, async_client)
         # For the address in errors only; the sync client does not publish its configuration.
-        config = getattr(given, "config", None) or getattr(given, "_config", None)
+        config = getattr(one, "config", None) or getattr(one, "_config", None)
         factory = ClientFactory(Settings(), configuration=config)
         return cls(factory, sync_client=sync_client, async_client=async_client)
 
@@ -205,7 +202,7 @@ class ValkeyConnection:
     @property
     def url(self) -> str | None:
         """The URL that gives an equal connection, with its password; None when none does."""
-        return self._url
+        return None if self._url is None else str(self._url)
 
     def for_primaries(self) -> ValkeyConnection:
         """This connection, or one beside it that reads from primaries where this one does not.
@@ -361,7 +358,7 @@ class ValkeyConnection:
                 "this connection cannot be pickled: it has clients or options that no URL holds. "
                 "Make it with from_url and a URL alone"
             )
-        return ValkeyConnection.shared, (self._url,)
+        return ValkeyConnection.shared, (str(self._url),)
 
     def __repr__(self) -> str:
         return f"<ValkeyConnection {self.address}{' closed' if self._closed else ''}>"
@@ -374,6 +371,7 @@ _shared_lock = threading.Lock()
 
 def choose_connection(url: str | None, connection: ValkeyConnection | None) -> ValkeyConnection:
     """What a store given ``url`` and ``connection`` shall use."""
+    url = hide_url(url)
     if connection is None:
         return ValkeyConnection.shared(url)
     if url is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ConfigurationError, EmbeddedServerError
-from .keeper import STOP_SECONDS, start_of
+from .keeper import STOP_SECONDS, is_ending, start_of
 
 LOCK_FILE = "valkey-memory.lock"
 _LOOK_SECONDS = 0.02
@@ -69,6 +69,11 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        return self.is_there and not is_ending(self.pid)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has not ended yet, if only to give back its port and its files."""
         return bool(self.began) and _began(self.pid) == self.began
 
     def end(self, *, save: bool = True) -> None:
@@ -76,7 +81,7 @@ class Process:
         kinds = (signal.SIGTERM, signal.SIGKILL) if save else (signal.SIGKILL,)
         with contextlib.suppress(ProcessLookupError):
             for kind in kinds:
-                if not self.alive:
+                if not self.is_there:
                     return
                 os.kill(self.pid, kind)
                 os.kill(self.pid, signal.SIGCONT)  # a frozen one cannot end
@@ -84,7 +89,7 @@ class Process:
 
     def _wait(self, seconds: float) -> None:
         pause, deadline = 0.001, time.monotonic() + seconds
-        while self.alive and time.monotonic() < deadline:
+        while self.is_there and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(2 * pause, _LOOK_SECONDS)
 

@@ -20,9 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from .._arguments import shown
 from .._errors import ConfigurationError, EmbeddedServerError
+from .._secrets import hide
 from .directory import DataDirectory, Holder, Process
-from .launch import HOST, PortTakenError, binary, check_config, launch
+from .launch import HOST, PortTakenError, binary, check_config, goes_on, launch
 
 _STARTS = 5
 
@@ -89,14 +91,17 @@ class EmbeddedValkey:
         config: Mapping[str, str] | None = None,
         modules: Iterable[str | Path] = (),
     ) -> None:
-        self._directory = None if directory is None else _resolved(directory)
-        config = dict(config or {})
+        # First what __repr__ reads: tools that print variables also print what could not be made.
+        self._holder: Holder | None = None
+        """Whose server it is and where it listens, while this object is started."""
+        self._directory: Path | None = None
+        config = {name: hide(value) for name, value in (config or {}).items()}
+        if directory is not None:
+            self._directory = _resolved(directory)
         self._config = config if directory is None else _PERSISTENT | config
         self._lines = check_config(self._config, modules)
         self._mutex = threading.RLock()
         self._place: DataDirectory | None = None
-        self._holder: Holder | None = None
-        """Whose server it is and where it listens, while this object is started."""
         self._keeper: subprocess.Popen[bytes] | None = None
         self._is_owner = False
         """Whether ``close`` stops the server, or leaves it to another process or object."""
@@ -149,7 +154,8 @@ class EmbeddedValkey:
         For what the operating system or somebody else killed. The port is another one if somebody
         took it meanwhile. A temporary server comes back empty. From any thread, and from a process
         that shares the server: it is still the owner's. What was never started, or was closed,
-        stays so.
+        stays so. One that is there is asked once, because it may have been killed a moment ago;
+        one that does not answer within 0.2 s is frozen or busy, and stays.
 
         Returns:
             Whether ``url`` leads to another server process than before.
@@ -159,7 +165,9 @@ class EmbeddedValkey:
         """
         with self._mutex:
             before = self._holder
-            if before is None or self.alive:
+            if before is None or before.server is None or before.port is None:
+                return False
+            if goes_on(before.server, before.port):
                 return False
             closed = self._place is None or self._place.read() is None
             if closed and not before.owner.is_this:
@@ -281,7 +289,7 @@ def _resolved(directory: str | Path) -> Path:
         return Path(directory).resolve()
     except (TypeError, ValueError, OSError, RuntimeError) as error:  # NUL, a loop of links
         raise ConfigurationError(
-            f"{directory!r} cannot be the directory of an embedded server: {error}"
+            f"{shown(directory)} cannot be the directory of an embedded server: {error}"
         ) from error
 
 

@@ -34,6 +34,10 @@ _KEY_TYPE = (
     "Choose another key_prefix, session id or index name."
 )
 _CONNECT = "Is the server running, and are address, port and TLS (valkeys://) right?"
+_DATABASE = (
+    "The database is the number after the port in the URL: give one that the server has (CONFIG "
+    "GET databases says how many) and that the user may SELECT."
+)
 _UNAVAILABLE = "Nothing was applied. It was tried again for as long as request_timeout allows."
 _FULL = "Nothing was applied. Free memory, raise maxmemory, or use TTLs and windows."
 _REFUSED = "Nothing was applied. The server's log says why it takes no writes."
@@ -61,6 +65,7 @@ _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
      ConnectionLostError, _UNKNOWN),
     ("", "repeated", ReplyLostError, "It was applied, once; what it returned was lost on the way."),
     # Nothing was sent
+    ("", "redis server refused to switch database", ConfigurationError, _DATABASE),
     ("", ".*client is closed", ConnectionClosedError, "Open a new connection."),
     ("ConfigurationError", "", ConfigurationError, "Check the options of the connection."),
     ("ClosingError", "", ConnectionFailedError, _CONNECT),

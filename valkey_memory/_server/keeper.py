@@ -22,6 +22,8 @@ import time
 
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.5
+_EXITING = 0x4  # PF_EXITING, of the kernel's flags of a process
+_KILLED = 1 << (signal.SIGKILL - 1)  # of the signals that it has yet to take
 
 
 def wait_for_end(pid: int) -> None:
@@ -59,12 +61,24 @@ def start_of(pid: int) -> bytes:
 
     Empty if it has ended.
     """
+    fields = _stat(pid)
+    return fields[19] if fields else b""
+
+
+def is_ending(pid: int) -> bool:
+    """Whether the process was killed, and is there for a moment all the same. Needs /proc."""
+    fields = _stat(pid)
+    return bool(fields) and bool(int(fields[6]) & _EXITING or int(fields[28]) & _KILLED)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What /proc says of a process, from its state on; nothing if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 pathlib takes 10 ms to import
-            state, *fields = file.read().rpartition(b")")[2].split()
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
-        return b""
-    return b"" if state in (b"Z", b"X") else fields[18]
+        return []
+    return [] if fields[0] in (b"Z", b"X") else fields
 
 
 def _end_with(owner: int, server: int, temporary: str, ended: list[int]) -> None:

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from .._errors import ConfigurationError, EmbeddedServerError
+from .._secrets import hide
 from . import keeper
 from .directory import Process
 
 HOST = "127.0.0.1"
 _LOG_FILE = "valkey.log"
 _START_SECONDS = 60.0
+_SILENCE_SECONDS = 0.2
+_END_SECONDS = 2.0
 _LOG_LINES = 12
 
 _DEFAULTS = {"save": "", "appendonly": "no"}
@@ -34,7 +37,9 @@ _RESERVED = frozenset(
 _NAME = re.compile(r"[a-z0-9-]+")
 _LINE = re.compile(r"[^\0\r\n\ud800-\udc7f\udd00-\udfff]*")
 _PLAIN = re.compile(rb"[ !#-\[\]-~]")
-_QUOTED_SECRET = re.compile(r"(>>> '(?:\S*(?:auth|pass)\S*|user)) .*")
+_QUOTED_VALUE = re.compile(r"(>>> '\S+) .*'")
+_STAMP = re.compile(r"\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ ([*.#-] ?)?")
+_COURSE = re.compile(r"\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [*.-]")
 _DAMAGED = re.compile(r"append.?only|AOF|RDB|loading|manifest|corrupt", re.IGNORECASE)
 _HINT = (
     "\nIf files there are damaged, or another program's: move them away, restore a copy, or repair "
@@ -95,7 +100,8 @@ def check_config(config: Mapping[str, str], modules: Iterable[str | Path]) -> li
     for name, value in (_DEFAULTS | given).items():
         if not _NAME.fullmatch(name) or not _LINE.fullmatch(str(value)):
             raise ConfigurationError(f"config: {name!r} is not one directive of valkey.conf")
-        lines.append(f"{name} {value}" if value else f'{name} ""')
+        # Some directives have passwords, and an error shows variables to tools that print them.
+        lines.append(hide(f"{name} {value}" if value else f'{name} ""'))
     for module in modules:
         # A string may have arguments after the file, as in valkey.conf; a name alone has none.
         path = os.fspath(module)
@@ -194,10 +200,10 @@ def _start_keeper(
 
 def _hand_over(kept: subprocess.Popen[bytes], lines: Iterable[str]) -> Process | None:
     """Give the server its configuration. None if it could not even start."""
-    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+    text = hide("\n".join([*lines, ""]))
     with cast("IO[bytes]", kept.stdout) as stdout:
         with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", kept.stdin) as stdin:
-            stdin.write(text)
+            stdin.write(text.encode("utf-8", "surrogateescape"))
         pid = stdout.readline()
     return Process.of(int(pid)) if pid else None
 
@@ -221,9 +227,33 @@ def _answers(kept: subprocess.Popen[bytes], server: Process, port: int) -> bool:
     )
 
 
+def goes_on(server: Process, port: int) -> bool:
+    """Whether a server is there to stay: it answers, or is silent as a frozen or a busy one is.
+
+    One that was killed a moment ago may look alive, but refuses or breaks connections.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while server.alive:
+        try:
+            if _asked(port, b"PING\r\n", _SILENCE_SECONDS):
+                return True
+        except TimeoutError:
+            return True
+        except OSError:  # it is about to end, or somebody had it listen elsewhere
+            pass
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.002)
+    return False
+
+
 def _info(port: int) -> bytes:
-    with socket.create_connection((HOST, port), timeout=1.0) as connection:
-        connection.sendall(b"INFO\r\n")
+    return _asked(port, b"INFO\r\n", 1.0)
+
+
+def _asked(port: int, command: bytes, seconds: float) -> bytes:
+    with socket.create_connection((HOST, port), timeout=seconds) as connection:
+        connection.sendall(command)
         with connection.makefile("rb") as reader:
             head = reader.readline()
             return reader.read(int(head[1:])) if head.startswith(b"$") else head
@@ -244,6 +274,8 @@ def _last_lines(log: Path, start: int) -> str:
         # What it says about the machine's memory is no reason.
         told = [line for line in lines if line.strip() and "overcommit" not in line]
         # The server quotes the line that it does not understand, and it may have a password.
-        told = [_QUOTED_SECRET.sub(r"\1 ***", line) for line in told]
-        return "\n".join(told[-_LOG_LINES:])
+        told = [_QUOTED_VALUE.sub(r"\1 ***'", line) for line in told]
+        # What it says of its course before the first trouble is no reason either.
+        first = next((n for n, line in enumerate(told) if not _COURSE.match(line)), 0)
+        return "\n".join(_STAMP.sub("", line) for line in told[first:][-_LOG_LINES:]).strip()
     return ""

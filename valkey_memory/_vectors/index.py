@@ -11,6 +11,7 @@ from typing import TypeVar
 from .._arguments import TTL
 from .._filters.expressions import FieldType
 from .._plans import Plan
+from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .documents import Document, Hit
 from .engine import Mode, Search
@@ -92,6 +93,7 @@ class VectorIndex:
         refresh_ttl_on_read: bool = False,
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
+        url = hide_url(url)  # an error shows it to tools that print variables
         schema = IndexSchema(
             name=name,
             dimension=dimension,

@@ -9,7 +9,7 @@ from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import TokenCounter, WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
-from .._messages.codecs import Codec, parse_arguments, read_tool_call, tool_call
+from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
     audio_block,
@@ -17,11 +17,15 @@ from .._messages.content import (
     data_url,
     file_block,
     image_block,
+    reasoning_text,
     split_data_url,
     standard_block,
     text_block,
 )
-from .._messages.elements import Element, to_json
+from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
+from .._messages.elements import Element
+from .._messages.objects import open_to_json, plain_data
+from .._messages.values import is_writable, to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
@@ -30,7 +34,7 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
-from .._server.settings import mask
+from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.options import IndexOptions
@@ -77,16 +81,27 @@ __all__ = [
     "data_url",
     "embed_documents",
     "file_block",
+    "from_dialect",
     "has_fields",
+    "hide",
+    "hide_url",
+    "hide_url_in",
     "image_block",
+    "is_plain",
+    "is_text",
+    "is_writable",
     "known_dimension",
     "mask",
+    "open_to_json",
     "parse_arguments",
+    "plain_data",
     "read_tool_call",
+    "reasoning_text",
     "split_data_url",
     "standard_block",
     "text_block",
     "to_json",
     "tool_call",
+    "tool_result",
     "with_options",
 ]
