@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlo
 
 from langchain_valkey_glide._codec import LangChainCodec
 from llama_index_valkey_glide._codec import LlamaIndexCodec
+from valkey_memory.adapters import Codec
 
 Element = dict[str, Any]
 
@@ -173,6 +174,16 @@ def _steps(draw: st.DrawFn, dialect: Any, numbers: Iterator[int]) -> Iterator[tu
         ids = [f"call_{next(numbers)}" for _ in range(width)]
         said = draw(st.just("") | texts)
         yield (dialect.call(ids, said), *dialect.results(ids, draw(texts)))
+
+
+class AsStored(Codec[Element]):
+    """Elements as they are, whoever wrote them."""
+
+    def to_element(self, message: Element) -> Element:
+        return dict(message)
+
+    def decode(self, element: Element) -> Element:
+        return element
 
 
 # What need not make sense: any order of anything, calls without results, results without calls.

@@ -306,6 +306,23 @@ def test_media_count_alike_whatever_their_size(block: Mapping[str, Any]) -> None
         assert count_tokens([{"role": "user", "content": content}]) == 769
 
 
+def test_what_stands_beside_the_content_counts() -> None:
+    assert (
+        count_tokens([{"role": "user", "content": "", "images": ["A" * 9000] * 2}]) == 4 + 2 * 765
+    )
+    call = {"name": "f", "arguments": "x" * 400}
+    assert 100 < count_tokens([{"role": "assistant", "content": "", "function_call": call}]) < 120
+
+
+def test_values_that_json_lacks_count_about_as_they_are_written() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    for value in (2**70, b"x" * 40, {1: "x" * 40}, "\ud800", deep):
+        block = {"type": "odd", "value": value}
+        assert 8 < count_tokens([{"role": "user", "content": [block]}]) < 500
+
+
 def test_a_call_counts_once_wherever_it_stands() -> None:
     call = PLAIN.call(["a"], "")
     blocks = [{"type": "tool_use", "id": "a", "name": "f", "input": {"q": "x" * 400}}]

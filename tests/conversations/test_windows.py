@@ -23,10 +23,11 @@ from valkey_memory import (
 from valkey_memory._conversations.windows import trim_start
 from valkey_memory._messages.elements import readable
 from valkey_memory._messages.tokens import count_tokens
+from valkey_memory.adapters import ConversationStore
 
 from ..servers import send
 from .order import refusal
-from .talks import Element, OpenAI, Talk, nonsense, talks
+from .talks import AsStored, Element, OpenAI, Talk, nonsense, talks
 from .test_message_lists import said, texts
 from .test_round_trips import sent
 from .test_turns import conversation
@@ -296,13 +297,15 @@ def test_what_is_read_in_parts_is_the_same_window(
     last: int | None,
     cut: bool,
 ) -> None:
-    store = MessageStore(connection=standalone_connection, key_prefix=prefix, extra_keys=True)
+    store = ConversationStore(AsStored(), connection=standalone_connection, key_prefix=prefix)
     store.replace("s", talk.elements)
     options: dict[str, Any] = {"max_tokens": max_tokens, "last": last}
     options["when_too_large"] = "cut" if cut else "keep"
     expected = store.messages("s", **options)
     assert refusal(expected) is None
     assert expected
+    plain = MessageStore(connection=standalone_connection, key_prefix=prefix)
+    assert refusal(plain.messages("s", **options)) is None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("valkey_memory._conversations.window_plans._BYTES_AT_LEAST", 0)
         patch.setattr("valkey_memory._conversations.window_plans._BYTES_PER_TOKEN", 1)
@@ -444,12 +447,12 @@ def test_the_script_and_the_library_trim_alike(
 def test_what_is_stored_is_always_accepted(
     standalone_connection: ValkeyConnection, prefix: str, talk: Talk, keep: int
 ) -> None:
-    store = MessageStore(
+    store = ConversationStore(
+        AsStored(),
         connection=standalone_connection,
         key_prefix=prefix,
         max_messages=keep,
         whole_turns=True,
-        extra_keys=True,
     )
     store.delete("s")
     for piece in talk.pieces:

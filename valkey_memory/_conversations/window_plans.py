@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .._arguments import MAXIMUM, check_count
+from .._arguments import MAXIMUM, check_count, shown
 from .._errors import InvalidArgumentError
 from .._messages import tokens
 from .._messages.elements import Element, readable
@@ -68,15 +68,17 @@ def check_limits(
         if not callable(count_tokens):
             raise InvalidArgumentError(
                 "count_tokens must be a callable of a list of messages that returns an integer, "
-                f"not {count_tokens!r:.200}"
+                f"not {shown(count_tokens)}"
             )
         if max_tokens is None:
             raise InvalidArgumentError("count_tokens needs max_tokens to count up to")
     if whole_turns is not None and not isinstance(whole_turns, bool):
-        raise InvalidArgumentError(f"whole_turns must be True, False or None, not {whole_turns!r}")
+        raise InvalidArgumentError(
+            f"whole_turns must be True, False or None, not {shown(whole_turns)}"
+        )
     if when_too_large not in ("keep", "cut"):
         raise InvalidArgumentError(
-            f'when_too_large must be "keep" or "cut", not {when_too_large!r}'
+            f'when_too_large must be "keep" or "cut", not {shown(when_too_large)}'
         )
     if whole_turns is None:
         whole_turns = max_tokens is not None
@@ -86,7 +88,7 @@ def check_limits(
 def check_whole_turns(whole_turns: bool, max_messages: int | None) -> None:
     """Raise InvalidArgumentError where a store cannot keep whole turns."""
     if not isinstance(whole_turns, bool):
-        raise InvalidArgumentError(f"whole_turns must be True or False, not {whole_turns!r}")
+        raise InvalidArgumentError(f"whole_turns must be True or False, not {shown(whole_turns)}")
     if whole_turns and max_messages is None:
         raise InvalidArgumentError("whole_turns needs max_messages, a window that begins with one")
 
@@ -190,7 +192,7 @@ def _checked(found: object) -> int:
         found.close()
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
         raise InvalidArgumentError(
-            f"count_tokens must return an integer of at least 0, not {found!r:.200}"
+            f"count_tokens must return an integer of at least 0, not {shown(found)}"
         )
     return found
 

@@ -42,6 +42,10 @@ def _of_one(element: Element) -> int:
     calls = element.get("tool_calls")
     characters, media = _of_content(element.get("content"), calls_elsewhere=bool(calls))
     characters += len(_text(element.get("name")))
+    if isinstance(images := element.get("images"), list):  # Ollama's
+        media += len(images)
+    if call := element.get("function_call"):  # OpenAI's, before there were several
+        characters += _of_json(call)
     if isinstance(calls, list):
         characters += sum(map(_of_call, calls))
     return TOKENS_PER_MESSAGE + -(-characters // CHARACTERS_PER_TOKEN) + media * TOKENS_PER_MEDIUM
@@ -55,11 +59,16 @@ def _of_call(call: object) -> int:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
         return _of_json(call)
-    return len(_text(function.get("name"))) + len(_text(function.get("arguments")))
+    arguments = function.get("arguments")
+    size = _of_json(arguments) if isinstance(arguments, Mapping) else len(_text(arguments))
+    return len(_text(function.get("name"))) + size
 
 
 def _of_json(value: object) -> int:
-    return len(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS))
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # a value that is stored with a tag
+        return len(repr(value))
 
 
 def _of_content(content: Any, *, calls_elsewhere: bool = False) -> tuple[int, int]:
