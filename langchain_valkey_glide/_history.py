@@ -10,7 +10,13 @@ from typing import Unpack
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from valkey_memory.adapters import ConversationStore, StoreOptions, with_options
+from valkey_memory.adapters import (
+    ConversationStore,
+    StoreOptions,
+    TokenCounter,
+    WhenTooLarge,
+    with_options,
+)
 
 from ._codec import LangChainCodec
 
@@ -40,8 +46,8 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     Args:
         session_id: The conversation; any non-empty string. Its key is ``{key_prefix}{session_id}``.
         options: ``url``, ``connection``, ``key_prefix`` (``"chat:"``), ``ttl``, ``max_messages``,
-            ``refresh_ttl_on_read``, ``on_corrupt``: those of ``valkey_memory.MessageStore``, which
-            describes them.
+            ``whole_turns``, ``refresh_ttl_on_read``, ``on_corrupt``: those of
+            ``valkey_memory.MessageStore``, which describes them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
@@ -64,17 +70,75 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
         with self._logged():
             self.store.replace(self.session_id, messages)
 
-    async def aget_messages(self) -> list[BaseMessage]:
-        """All messages, oldest first. One round trip."""
-        return await self.store.amessages(self.session_id)
+    def get_messages(
+        self,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[BaseMessage] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[BaseMessage]:
+        """All messages, oldest first, or a window of the newest that a model accepts.
 
-    def last_messages(self, n: int) -> list[BaseMessage]:
-        """The newest ``n`` messages, oldest of them first. One round trip."""
-        return self.store.messages(self.session_id, last=n)
+        Examples:
+            >>> from langchain_core.messages import AIMessage, HumanMessage
+            >>> from langchain_core.messages.utils import count_tokens_approximately
+            >>> from langchain_valkey_glide import ValkeyChatMessageHistory
+            >>> history = ValkeyChatMessageHistory("alice-3", url="embedded://")
+            >>> history.add_messages([HumanMessage("Hello"), AIMessage("Hi, Alice")] * 9)
+            >>> len(history.get_messages(max_tokens=50, count_tokens=count_tokens_approximately))
+            8
 
-    async def alast_messages(self, n: int) -> list[BaseMessage]:
+        Args:
+            last: At most so many messages.
+            max_tokens: At most so many tokens, in whole turns.
+            count_tokens: Counts the tokens of a list of messages: ``count_tokens_approximately``
+                of LangChain, or a model's ``get_num_tokens_from_messages``. Default: the
+                library's own estimate.
+            whole_turns: Begin with a turn. Default: where ``max_tokens`` is given.
+            when_too_large: ``"keep"`` a newest turn that is larger, or ``"cut"`` it.
+
+        ``valkey_memory.MessageStore.messages`` describes them. One round trip, rarely a second.
+        """
+        return self.store.messages(
+            self.session_id,
+            last,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            whole_turns=whole_turns,
+            when_too_large=when_too_large,
+        )
+
+    async def aget_messages(
+        self,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[BaseMessage] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[BaseMessage]:
+        """Async ``get_messages``; without arguments all messages."""
+        return await self.store.amessages(
+            self.session_id,
+            last,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            whole_turns=whole_turns,
+            when_too_large=when_too_large,
+        )
+
+    def last_messages(self, n: int, *, whole_turns: bool = False) -> list[BaseMessage]:
+        """The newest ``n`` messages, oldest of them first. One round trip.
+
+        With ``whole_turns`` fewer, so that they begin with a turn.
+        """
+        return self.store.messages(self.session_id, last=n, whole_turns=whole_turns)
+
+    async def alast_messages(self, n: int, *, whole_turns: bool = False) -> list[BaseMessage]:
         """Async ``last_messages``."""
-        return await self.store.amessages(self.session_id, last=n)
+        return await self.store.amessages(self.session_id, last=n, whole_turns=whole_turns)
 
     def add_message(self, message: BaseMessage) -> None:
         """Add one message. One atomic round trip."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 
+from valkey_memory.adapters import TokenCounter, WhenTooLarge
+
 from ._fields import ChatStoreFields
 
 
@@ -33,8 +35,10 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
             the default, sets no expiry and keeps one that is there.
         max_messages: After each write only the newest so many are kept. Default: all; a memory
             buffer needs no window, because it cuts what it reads to its token limit, at the
-            beginning of a turn. A window counts messages, not turns: the first one may be an answer
-            or a tool's result, and a buffer within its limit reads it so.
+            beginning of a turn. A window counts messages: the first one may be an answer or a
+            tool's result, and a buffer within its limit reads it so.
+        whole_turns: ``max_messages`` keeps whole turns, so that the first message is the user's. A
+            newest turn of more messages stays whole.
         key_prefix: What every Valkey key starts with; no braces.
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
@@ -56,13 +60,60 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
         """Async ``set_messages``."""
         await self._store.areplace(key, messages)
 
-    def get_messages(self, key: str) -> list[ChatMessage]:
-        """All messages, oldest first: a fresh list of fresh messages."""
-        return self._store.messages(key)
+    def get_messages(
+        self,
+        key: str,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[ChatMessage] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[ChatMessage]:
+        """All messages, oldest first, or a window of the newest that a model accepts.
 
-    async def aget_messages(self, key: str) -> list[ChatMessage]:
+        A fresh list of fresh messages.
+
+        Args:
+            key: The conversation.
+            last: At most so many messages.
+            max_tokens: At most so many tokens, in whole turns.
+            count_tokens: Counts the tokens of a list of messages, as LlamaIndex's
+                ``TokenCounter().estimate_tokens_in_messages`` does. Default: the library's own
+                estimate.
+            whole_turns: Begin with a turn. Default: where ``max_tokens`` is given.
+            when_too_large: ``"keep"`` a newest turn that is larger, or ``"cut"`` it.
+
+        ``valkey_memory.MessageStore.messages`` describes them.
+        """
+        return self._store.messages(
+            key,
+            last,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            whole_turns=whole_turns,
+            when_too_large=when_too_large,
+        )
+
+    async def aget_messages(
+        self,
+        key: str,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[ChatMessage] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[ChatMessage]:
         """Async ``get_messages``."""
-        return await self._store.amessages(key)
+        return await self._store.amessages(
+            key,
+            last,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            whole_turns=whole_turns,
+            when_too_large=when_too_large,
+        )
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
         """Add at the end, or before index ``idx`` as ``list.insert`` does."""

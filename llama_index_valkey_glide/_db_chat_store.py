@@ -6,7 +6,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from valkey_memory import InvalidArgumentError
-from valkey_memory.adapters import check_count
+from valkey_memory.adapters import TokenCounter, WhenTooLarge, check_count
 
 from ._fields import ChatStoreFields
 
@@ -47,6 +47,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         max_messages: After each write only the newest so many active messages are kept; those cut
             off are deleted, not archived, and the first that is left may be an answer or a tool's
             result. Default: all; ``Memory`` archives by itself.
+        whole_turns: ``max_messages`` keeps whole turns, so that the first message is the user's. A
+            newest turn of more messages stays whole.
         key_prefix: What every Valkey key starts with; no braces.
         refresh_ttl_on_read: Reading active messages restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
@@ -66,18 +68,49 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
         status: MessageStatus | None = MessageStatus.ACTIVE,
         limit: int | None = None,
         offset: int | None = None,
+        *,
+        last: int | None = None,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[ChatMessage] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
     ) -> list[ChatMessage]:
         """Messages of ``status``, oldest first; of any status when None, archived ones first.
 
         Args:
             key: The conversation.
             status: ``MessageStatus.ACTIVE`` by default.
-            limit: At most so many. Default: all.
+            limit: At most so many, from the oldest. Default: all.
             offset: Skip so many of the oldest. Default: 0.
+            last: A window of the newest active messages, without ``limit`` and ``offset``, and so
+                are the following, as in ``ValkeyChatStore.get_messages``: at most so many messages.
+            max_tokens: At most so many tokens, in whole turns.
+            count_tokens: Counts the tokens of a list of messages.
+            whole_turns: Begin with a turn. Default: where ``max_tokens`` is given.
+            when_too_large: ``"keep"`` a newest turn that is larger, or ``"cut"`` it.
+
+        Raises:
+            valkey_memory.InvalidArgumentError: Options of a window beside ``limit``, ``offset`` or
+                another status, or wrong ones.
         """
         check_count(limit, "limit", minimum=0, optional=True)
         check_count(offset, "offset", minimum=0, optional=True)
         status = None if status is None else _checked(status)
+        options = (last, max_tokens, count_tokens, whole_turns)
+        if when_too_large != "keep" or any(option is not None for option in options):
+            if limit is not None or offset is not None or status is not MessageStatus.ACTIVE:
+                raise InvalidArgumentError(
+                    "last, max_tokens and the other options of a window are for active messages, "
+                    "without limit and offset, which count from the oldest"
+                )
+            return await self._store.amessages(
+                key,
+                last,
+                max_tokens=max_tokens,
+                count_tokens=count_tokens,
+                whole_turns=whole_turns,
+                when_too_large=when_too_large,
+            )
         if limit == 0:
             return []
         start = offset or 0

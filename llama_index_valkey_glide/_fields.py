@@ -40,6 +40,7 @@ class ChatStoreFields(Rebuilt):
     key_prefix: str = Field(default="chat:", description="What every Valkey key starts with.")
     refresh_ttl_on_read: bool = Field(default=False, description="Reading restarts the TTL.")
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
+    whole_turns: bool = Field(default=False, description="max_messages keeps whole turns.")
 
     _connection: ValkeyConnection = PrivateAttr()
 
@@ -53,6 +54,7 @@ class ChatStoreFields(Rebuilt):
         key_prefix: str = "chat:",
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
+        whole_turns: bool = False,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
@@ -65,6 +67,7 @@ class ChatStoreFields(Rebuilt):
             max_messages=max_messages,
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
+            whole_turns=whole_turns,
         )
         super().__init__(
             url=url if connection is None else connection.url,
@@ -73,6 +76,7 @@ class ChatStoreFields(Rebuilt):
             key_prefix=key_prefix,
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
+            whole_turns=whole_turns,
         )
         self._connection = store.connection
 
@@ -89,6 +93,7 @@ class ChatStoreFields(Rebuilt):
             max_messages=self.max_messages,
             refresh_ttl_on_read=self.refresh_ttl_on_read,
             on_corrupt=self.on_corrupt,
+            whole_turns=self.whole_turns,
         )
 
     @field_serializer("ttl")

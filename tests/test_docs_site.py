@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import llama_index.core
 import pytest
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
@@ -68,8 +69,12 @@ WITH_CODE = [page for page in PAGES if blocks(page, "python") and page != RUN_EL
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
-def test_code_runs(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_code_runs(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The blocks of a page, in order, in one namespace; what a comment promises is printed."""
+    vocabulary = Path(llama_index.core.__file__).parent / "_static" / "tiktoken_cache"
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(vocabulary))  # nothing is downloaded
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page}, Python block {number}", "exec"), namespace)  # noqa: S102

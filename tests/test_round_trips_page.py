@@ -34,6 +34,7 @@ PLAIN: dict[str, Action] = {
     "`append`": lambda s: s.append("a", hello()[0]),
     "`extend` by any number of messages": lambda s: s.extend("a", hello(1000)),
     "`messages`": lambda s: s.messages("a", last=20),
+    "`messages(max_tokens=1000)`": lambda s: s.messages("c", max_tokens=1000),
     "`page`": lambda s: s.page("a", 0, 20),
     "`archived`": lambda s: s.archived("a"),
     "`archived(and_active=True)`": lambda s: s.archived("a", and_active=True),
@@ -49,6 +50,9 @@ EXPIRING: dict[str, Action] = {
     "`append`": lambda s: s.append("a", hello()[0]),
     "`extend` by up to 4,000 messages": lambda s: s.extend("a", hello(4000)),
     "`messages` or `page`, with `refresh_ttl_on_read`": lambda s: s.page("a", 0, 20),
+    "`messages(max_tokens=1000)`, with `refresh_ttl_on_read`": lambda s: s.messages(
+        "c", max_tokens=1000
+    ),
     "`replace`": lambda s: s.replace("a", hello(10)),
     "`insert`": lambda s: s.insert("a", 1, hello()[0]),
     "`delete_at`": lambda s: s.delete_at("a", 1),
@@ -162,6 +166,7 @@ def test_conversations(
     store = MessageStore(connection=connection, key_prefix=prefix, **options)
     store.extend("a", hello(20))
     store.extend("b", hello(20))
+    store.extend("c", [*hello(), {"role": "assistant", "content": "hello"}] * 10)
     assert measured(server, connection, store, actions) == table(heading)
 
 

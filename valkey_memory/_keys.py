@@ -51,12 +51,6 @@ def check_prefix(key_prefix: str) -> str:
             f"key_prefix {shown(key_prefix)} must not contain braces: they would move the hash tag "
             "that keeps a conversation and its sidecars in one cluster slot"
         )
-    try:
-        key_prefix.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigurationError(
-            f"key_prefix {key_prefix!r} is not valid Unicode: {error.reason}"
-        ) from error
     return key_prefix
 
 

@@ -216,6 +216,7 @@ FOREIGN = {
         ("replace", ([],)),
         ("insert", (0, said("a")[0])),
         ("messages", ()),
+        ("window", ()),
         ("page", (0, 5)),
         ("count", ()),
         ("delete_at", (0,)),
@@ -251,6 +252,7 @@ def test_a_key_of_another_type_is_left_as_it_is(
         "extend_archived": lambda: store.extend("s", said("a"), archived=True),
         "replace_archived": lambda: store.replace("s", said("a"), archived=True),
         "replace_whole": lambda: store.replace("s", said("a"), archived=True, whole=True),
+        "window": lambda: store.messages("s", max_tokens=10),
     }
     with pytest.raises(KeyTypeError, match=key):
         calls[method]() if method in calls else getattr(store, method)("s", *arguments)

@@ -75,7 +75,11 @@ def test_counting_is_one_command(server: EmbeddedValkey, store: MessageStore) ->
     assert sent(server, lambda: store.count("s")) == {"llen": 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"ttl": 60, "max_messages": 50}], ids=["plain", "ttl"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ttl": 60, "max_messages": 50}, {"max_messages": 2, "whole_turns": True}],
+    ids=["plain", "ttl", "turns"],
+)
 @pytest.mark.parametrize("edit", EDITS)
 def test_every_edit_is_one_script(
     server: EmbeddedValkey, url: str, prefix: str, edit: str, options: dict[str, Any]

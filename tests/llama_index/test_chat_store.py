@@ -508,6 +508,7 @@ OPTIONS = {
     "key_prefix": "mine:",
     "refresh_ttl_on_read": True,
     "on_corrupt": "skip",
+    "whole_turns": True,
 }
 
 

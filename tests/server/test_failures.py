@@ -175,7 +175,11 @@ def test_many_calls_in_flight_when_the_server_freezes() -> None:
         assert {"first", *acknowledged} <= set(found)
 
 
-@pytest.mark.parametrize("options", [{}, {"ttl": 60, "max_messages": 3}], ids=["plain", "ttl"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ttl": 60, "max_messages": 3}, {"max_messages": 3, "whole_turns": True}],
+    ids=["plain", "ttl", "turns"],
+)
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_server_without_memory(edit: str, options: dict[str, Any], full: EmbeddedValkey) -> None:
     """An edit is done or not; what is not done raises, and leaves both lists as they were."""

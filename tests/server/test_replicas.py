@@ -121,6 +121,20 @@ def test_reads_go_where_read_from_says(ports: Pair, read_from: str, is_async: bo
         assert replica > 0
 
 
+def test_windows_are_read_from_replicas(ports: Pair) -> None:
+    with ValkeyConnection.from_url(url(ports, "prefer_replica")) as connection:
+        store = MessageStore(connection=connection)
+        store.extend(SESSION, said("a", "b"))
+        caught_up(ports)
+        for port in ports:
+            told(port, "CONFIG", "RESETSTAT")
+        for _ in range(5):
+            assert store.messages(SESSION, max_tokens=100) == said("a", "b")
+            assert asyncio.run(store.amessages(SESSION, max_tokens=100)) == said("a", "b")
+        asked = [command_counts(port).get("eval_ro", 0) for port in ports]
+        assert asked == [0, 10]
+
+
 def test_writes_go_to_the_primary_and_are_read_there_until_the_replica_has_them(
     ports: Pair,
 ) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from .. import _keys
+from .._messages.elements import readable
 from .._plans import Change, Command, nothing
-from . import scripts
+from . import scripts, turn_scripts, windows
 from .scripts import LIST, number_of, script
 
 T = TypeVar("T")
@@ -45,18 +46,20 @@ def append(
     *,
     ttl_ms: int | None,
     window: int | None,
+    whole_turns: bool = False,
     archived: bool = False,
 ) -> Change[None]:
     """Add ``elements`` at the end, trim to ``window``, restart the TTL.
 
     ``archived`` adds them to the archived list, which has no window.
     """
+    source = turn_scripts.APPEND if whole_turns else scripts.APPEND
     number = number_of(_keys.ARCHIVED) if archived else LIST
     trim = _trim(None if archived else window)
     return Change(
         f"append to {_archived(key) if archived else key!r}",
         key,
-        (script(scripts.APPEND, key, number, trim, *elements, ttl_ms=ttl_ms),),
+        (script(source, key, number, trim, *elements, ttl_ms=ttl_ms),),
         nothing,
     )
 
@@ -67,13 +70,17 @@ def replace(
     *,
     ttl_ms: int | None,
     window: int | None,
+    whole_turns: bool = False,
     archived: bool = False,
     whole: bool = False,
 ) -> Change[None]:
     """Put ``elements`` in place of all. ``whole`` deletes those of the other list."""
     numbers = LIST, number_of(_keys.ARCHIVED)
     target, other = reversed(numbers) if archived else numbers
-    kept = elements if archived or window is None else elements[-window:]
+    kept = elements
+    if window is not None and not archived:
+        start = windows.trim_start(readable(elements), window) if whole_turns else -window
+        kept = elements[start:]
     return Change(
         f"replace {_archived(key) if archived else key!r}",
         key,
@@ -83,11 +90,18 @@ def replace(
 
 
 def insert(
-    key: str, index: int, element: bytes, *, ttl_ms: int | None, window: int | None
+    key: str,
+    index: int,
+    element: bytes,
+    *,
+    ttl_ms: int | None,
+    window: int | None,
+    whole_turns: bool = False,
 ) -> Change[None]:
     """Insert before ``index`` as ``list.insert`` does: clamped, negative from the end."""
+    source = turn_scripts.INSERT if whole_turns else scripts.INSERT
     arguments = (str(index), element, scripts.PLACEHOLDER, _trim(window))
-    command = script(scripts.INSERT, key, *arguments, ttl_ms=ttl_ms)
+    command = script(source, key, *arguments, ttl_ms=ttl_ms)
     return Change(f"insert into {key!r}", key, (command,), nothing)
 
 

@@ -39,7 +39,9 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
         ttl: Seconds (or a timedelta) after which a conversation expires. Each write restarts it.
             None, the default, sets no expiry and keeps one that is there.
         max_messages: The window: after each write only the newest so many are kept. Default: all.
-            It counts messages, not turns: the first one may be an answer or a tool's result.
+            It counts messages: the first one may be an answer or a tool's result.
+        whole_turns: ``max_messages`` keeps whole turns: the first message is the user's, or a
+            system message before it. A newest turn of more messages stays whole.
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"`` CorruptMessageError,
             or ``"skip"`` it with a warning in the log ``valkey_memory``. It stays in the list.

@@ -23,6 +23,13 @@ from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
+from .window_plans import (
+    TokenCounter,
+    WhenTooLarge,
+    check_limits,
+    check_whole_turns,
+    window_plan,
+)
 
 M = TypeVar("M")
 OnCorrupt: TypeAlias = Literal["raise", "skip"]
@@ -52,8 +59,10 @@ class ConversationPlans(Generic[M]):
         max_messages: int | None,
         refresh_ttl_on_read: bool,
         on_corrupt: OnCorrupt,
+        whole_turns: bool = False,
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)
+        check_whole_turns(whole_turns, max_messages)
         if on_corrupt not in ("raise", "skip"):
             raise InvalidArgumentError(
                 f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
@@ -64,6 +73,7 @@ class ConversationPlans(Generic[M]):
         self._ttl_ms = ttl_to_milliseconds(ttl)
         self._key_prefix = _keys.check_prefix(key_prefix)
         self._window = max_messages
+        self._whole_turns = whole_turns
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
         self._on_corrupt = on_corrupt
 
@@ -83,7 +93,12 @@ class ConversationPlans(Generic[M]):
         key, elements = self.key(session_id), self._encode(messages)
         if elements:
             change = changes.append(
-                key, elements, ttl_ms=self._ttl_ms, window=self._window, archived=archived
+                key,
+                elements,
+                ttl_ms=self._ttl_ms,
+                window=self._window,
+                whole_turns=self._whole_turns,
+                archived=archived,
             )
             yield from _once_plan(change, token)
 
@@ -96,6 +111,7 @@ class ConversationPlans(Generic[M]):
                 self._encode(messages),
                 ttl_ms=self._ttl_ms,
                 window=self._window,
+                whole_turns=self._whole_turns,
                 archived=archived,
                 whole=whole,
             )
@@ -105,14 +121,32 @@ class ConversationPlans(Generic[M]):
         check_index(index)
         key, (element,) = self.key(session_id), self._encode([message])
         return _once_plan(
-            changes.insert(key, index, element, ttl_ms=self._ttl_ms, window=self._window)
+            changes.insert(
+                key,
+                index,
+                element,
+                ttl_ms=self._ttl_ms,
+                window=self._window,
+                whole_turns=self._whole_turns,
+            )
         )
 
     # Reading
 
-    def messages_plan(self, session_id: str, last: int | None) -> Plan[list[M]]:
-        check_count(last, "last", optional=True)
+    def messages_plan(
+        self,
+        session_id: str,
+        last: int | None = None,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[M] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> Plan[list[M]]:
+        limits = check_limits(last, max_tokens, count_tokens, whole_turns, when_too_large)
         key, start = self.key(session_id), 0 if last is None else -last
+        if limits.whole_turns or max_tokens is not None:
+            ttl_ms = self._read_ttl_ms
+            return (yield from window_plan(key, limits, count_tokens, self._decode, ttl_ms=ttl_ms))
         elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
         return self._decode(key, elements, 0 if last is None else -len(elements))
 

@@ -69,7 +69,7 @@ end
 _NOTHING = "nil"
 _LOST = f"redis.error_reply('{REPEATED} write: it was applied before')"
 
-_PUSH = """
+PUSH = """
 local function push(key, first, last)
   for start = first, last, 4000 do
     redis.call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
@@ -138,15 +138,20 @@ LIST = "1"
 """The number in KEYS of the list."""
 
 
-# Arguments: the target's number, where its LTRIM begins or '', the elements.
-APPEND = framed(
-    """
+_TRIM = """
+local function trim(key, from)
+  if from ~= '' then redis.call('LTRIM', key, from, -1) end
+end
+"""
+
+# Arguments: the target's number, where its LTRIM begins or '', the elements. Its trim, and that of
+# the next, may be another: see ``turn_scripts``.
+APPEND_BODY = """
 local target = KEYS[tonumber(ARGV[at])]
 push(target, at + 2, #ARGV)
-if ARGV[at + 1] ~= '' then redis.call('LTRIM', target, ARGV[at + 1], '-1') end
-""",
-    _PUSH,
-)
+trim(target, ARGV[at + 1])
+"""
+APPEND = framed(APPEND_BODY, PUSH, _TRIM)
 
 # Arguments: the target's number, the number of another key to delete or '', the elements.
 REPLACE = framed(
@@ -155,7 +160,7 @@ local target = KEYS[tonumber(ARGV[at])]
 refill(target, at + 2, #ARGV)
 if ARGV[at + 1] ~= '' then redis.call('DEL', KEYS[tonumber(ARGV[at + 1])]) end
 """,
-    _PUSH,
+    PUSH,
     _REFILL,
     may_empty=True,
 )
@@ -165,7 +170,7 @@ if ARGV[at + 1] ~= '' then redis.call('DEL', KEYS[tonumber(ARGV[at + 1])]) end
 PLACEHOLDER = b"\x00placeholder\x00"
 
 # Arguments: index, element, placeholder, where LTRIM begins or ''.
-INSERT = framed("""
+INSERT_BODY = """
 local length, index = redis.call('LLEN', KEYS[1]), tonumber(ARGV[at])
 if index < 0 then index = math.max(length + index, 0) end
 if index >= length then
@@ -176,8 +181,9 @@ else
   redis.call('LINSERT', KEYS[1], 'BEFORE', ARGV[at + 2], ARGV[at + 1])
   redis.call('LSET', KEYS[1], index + 1, pushed_back)
 end
-if ARGV[at + 3] ~= '' then redis.call('LTRIM', KEYS[1], ARGV[at + 3], '-1') end
-""")
+trim(KEYS[1], ARGV[at + 3])
+"""
+INSERT = framed(INSERT_BODY, _TRIM)
 
 # Arguments: index, placeholder. Returns the element.
 DELETE_AT = framed(
@@ -265,7 +271,7 @@ if result == 1 then
   if not (exists and mode == 'append') then ttl, expires = ARGV[at + 1], -2 end
 end
 """,
-    _PUSH,
+    PUSH,
     _REFILL,
     repeated="1",
 )

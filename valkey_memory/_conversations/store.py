@@ -11,6 +11,7 @@ from .._plans import Plan
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .plans import ConversationPlans, OnCorrupt
+from .window_plans import TokenCounter, WhenTooLarge
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class StoreOptions(TypedDict, total=False):
     max_messages: int | None
     refresh_ttl_on_read: bool
     on_corrupt: OnCorrupt
+    whole_turns: bool
 
 
 class ConversationStore(Generic[M]):
@@ -49,6 +51,7 @@ class ConversationStore(Generic[M]):
         max_messages: int | None = None,
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
+        whole_turns: bool = False,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         self._plans = ConversationPlans(
@@ -58,6 +61,7 @@ class ConversationStore(Generic[M]):
             max_messages=max_messages,
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
+            whole_turns=whole_turns,
         )
         self.connection = choose_connection(url, connection)
 
@@ -162,18 +166,62 @@ class ConversationStore(Generic[M]):
 
     # Reading
 
-    def messages(self, session_id: str, last: int | None = None) -> list[M]:
-        """The messages, oldest first; fresh objects on each call.
+    def messages(
+        self,
+        session_id: str,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[M] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[M]:
+        """The messages, oldest first; fresh objects on each call. All, or a window of the newest.
+
+        A window of whole turns begins where the user speaks, or with the system messages directly
+        before, and no tool call is apart from its results: so model APIs accept it.
 
         Args:
             session_id: The conversation; an unknown one is empty.
             last: Only the newest ``last``, at least 1. Default: all.
-        """
-        return self._run(self._plans.messages_plan(session_id, last))
+            max_tokens: Only the newest that are so many tokens together, at least 1.
+            count_tokens: Counts them: a function of a list of messages that returns an int. It is
+                called once per turn, from the newest. Default: characters / 4, and 4 per message;
+                765 for an image, a sound or a file.
+            whole_turns: Begin with a turn. Default: where ``max_tokens`` is given.
+            when_too_large: What to do where the newest turn alone is beyond the limits; a window is
+                never empty for that. ``"keep"`` takes it whole. ``"cut"`` takes what the user said
+                and the model's newest answers, with their tools' results, that fit. Both say so in
+                the log ``valkey_memory``.
 
-    async def amessages(self, session_id: str, last: int | None = None) -> list[M]:
+        Raises:
+            InvalidArgumentError: An argument is wrong, or ``count_tokens`` returned no count.
+
+        Round trips: one; with ``max_tokens`` rarely a second, where messages are far larger on the
+        server than in tokens, as images are.
+        """
+        return self._run(
+            self._plans.messages_plan(
+                session_id, last, max_tokens, count_tokens, whole_turns, when_too_large
+            )
+        )
+
+    async def amessages(
+        self,
+        session_id: str,
+        last: int | None = None,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter[M] | None = None,
+        whole_turns: bool | None = None,
+        when_too_large: WhenTooLarge = "keep",
+    ) -> list[M]:
         """Async ``messages``."""
-        return await self._arun(self._plans.messages_plan(session_id, last))
+        return await self._arun(
+            self._plans.messages_plan(
+                session_id, last, max_tokens, count_tokens, whole_turns, when_too_large
+            )
+        )
 
     def page(self, session_id: str, offset: int, limit: int) -> list[M]:
         """At most ``limit`` messages from index ``offset``, which counts from the oldest, 0."""

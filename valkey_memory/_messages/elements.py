@@ -89,3 +89,18 @@ def load_elements(raws: Sequence[bytes]) -> list[Element]:
     if all([type(one) is dict and type(one.get("role")) is str for one in elements]):  # noqa: C419
         return elements
     return [load_element(raw) for raw in raws]  # says what is wrong
+
+
+def readable(raws: Sequence[bytes]) -> list[Element]:
+    """``load_elements``, with an empty dict in place of each that is no message."""
+    try:
+        return load_elements(raws)
+    except (ValueError, RecursionError):
+        return [_or_empty(raw) for raw in raws]
+
+
+def _or_empty(raw: bytes) -> Element:
+    try:
+        return load_element(raw)
+    except (ValueError, RecursionError):
+        return {}

@@ -6,6 +6,7 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 from .._arguments import TTL, check_count, with_options
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
+from .._conversations.window_plans import TokenCounter, WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
@@ -69,6 +70,8 @@ __all__ = [
     "StoreOptions",
     "TTL",
     "TextIndex",
+    "TokenCounter",
+    "WhenTooLarge",
     "aembed_documents",
     "audio_block",
     "block_type",
