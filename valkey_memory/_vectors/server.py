@@ -20,13 +20,11 @@ from .._filters.query import compile_filter
 from .._keys import document_id, probe_key
 from .._plans import (
     AskCluster,
-    AskPrimaries,
     Command,
     Pause,
     Plan,
     Reply,
     Request,
-    answered,
     atomic,
 )
 from . import limits
@@ -276,11 +274,12 @@ def _delete_documents_plan(schema: IndexSchema, found: IndexInfo | None) -> Plan
 
 
 def _filled_plan(schema: IndexSchema, timeout: float) -> Plan[bool]:
-    """Ask every primary for ``timeout`` seconds whether its part of the index is filled."""
+    """Ask for ``timeout`` seconds whether the index is filled, in a cluster on every node."""
     operation = f"describe index {schema.name!r}"
+    scope = ("CLUSTER",) if (yield AskCluster(operation)) else ()
     for _ in range(max(1, round(timeout / limits.POLL_SECONDS))):
-        replies = yield AskPrimaries(operation, ("FT.INFO", schema.name))
-        if all([is_ready(answered(reply)) for reply in replies.values()]):  # noqa: C419
+        (reply,) = yield Request(operation, (("FT.INFO", schema.name, *scope),), read_only=True)
+        if is_ready(reply):
             return True
         yield Pause(limits.POLL_SECONDS)
     return False
