@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from valkey_memory import EmbeddedServerError, EmbeddedValkey, MessageStore, ValkeyConnection
 from valkey_memory._server import keeper
+from valkey_memory._server.directory import Process
 from valkey_memory._server.embedded import Lease
 
 from ..conversations.test_message_lists import said
@@ -262,6 +265,23 @@ def test_a_forked_child_does_not_revive_what_its_owner_closed(tmp_path: Path) ->
     wait.release()
     child.join(60)
     assert child.exitcode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's states of a process are Linux's")
+def test_a_process_is_there_until_its_last_thread_has_ended() -> None:
+    """Its port is taken as long, though its first thread is a zombie."""
+    code = "import threading, time, ctypes; threading.Thread(target=input).start(); "
+    code += "ctypes.CDLL(None).pthread_exit(None)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        before = Process.of(process.pid)
+        assert before.is_there
+        assert not before.alive
+        process.kill()
+        while psutil.Process(process.pid).num_threads() > 1:
+            time.sleep(0.01)
+        assert not before.is_there
 
 
 def test_a_frozen_server_is_alive(tmp_path: Path) -> None:
