@@ -40,6 +40,7 @@ from valkey_memory.adapters import (
     plain_data,
     read_tool_call,
     to_json,
+    tokens_of_usage,
     tool_call,
 )
 
@@ -109,6 +110,9 @@ class LangChainCodec(Codec[BaseMessage]):
 
     But objects come back as their dict, list or text; see ``valkey_memory.adapters.plain_data``.
     """
+
+    def tokens(self, message: BaseMessage) -> int | None:
+        return tokens_of_usage(getattr(message, "usage_metadata", None))
 
     def to_element(self, message: BaseMessage) -> Element:
         if not isinstance(message, BaseMessage):

@@ -47,7 +47,10 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
         session_id: The conversation; any non-empty string. Its key is ``{key_prefix}{session_id}``.
         options: ``url``, ``connection``, ``key_prefix`` (``"chat:"``), ``ttl``, ``max_messages``,
             ``whole_turns``, ``refresh_ttl_on_read``, ``on_corrupt``: those of
-            ``valkey_memory.MessageStore``, which describes them.
+            ``valkey_memory.MessageStore``, which describes them. ``user_id``, ``model``, ``title``,
+            ``count_tokens``: each write keeps a record of the conversation, which
+            ``valkey_memory.SessionStore`` reads and lists by user. Tokens are those of the
+            messages' ``usage_metadata`` where nothing counts them.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.

@@ -43,6 +43,10 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"``, or ``"skip"`` it
             with a warning in the log ``valkey_memory``.
+        user_id: Whose conversations they are: each write keeps a record of its conversation, which
+            ``valkey_memory.SessionStore`` reads and lists by user. ``model``, ``title``: for it.
+        count_tokens: Counts tokens for the record: a function of a list of messages. Default: the
+            usage that messages carry in ``additional_kwargs``. Not written down.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.

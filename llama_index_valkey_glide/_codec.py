@@ -43,6 +43,7 @@ from valkey_memory.adapters import (
     parse_arguments,
     read_tool_call,
     split_data_url,
+    tokens_of_answer,
     tool_call,
     tool_result,
 )
@@ -80,6 +81,10 @@ class LlamaIndexCodec(Codec[ChatMessage]):
     But objects in additional_kwargs and the arguments of tools come back as their dict, list or
     text; see ``valkey_memory.adapters.plain_data``.
     """
+
+    def tokens(self, message: ChatMessage) -> int | None:
+        kwargs = getattr(message, "additional_kwargs", {})
+        return tokens_of_answer(kwargs.get("raw") or kwargs)
 
     def to_element(self, message: ChatMessage) -> Element:
         if not isinstance(message, ChatMessage):

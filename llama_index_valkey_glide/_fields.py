@@ -17,7 +17,14 @@ from pydantic import (
 )
 
 from valkey_memory import ConfigurationError, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, OnCorrupt, hide_url, mask
+from valkey_memory.adapters import (
+    TTL,
+    ConversationStore,
+    CountTokens,
+    OnCorrupt,
+    hide_url,
+    mask,
+)
 
 from ._codec import LlamaIndexCodec
 from ._rebuilding import Rebuilt
@@ -42,7 +49,12 @@ class ChatStoreFields(Rebuilt):
     on_corrupt: OnCorrupt = Field(default="raise", description='"raise" or "skip".')
     whole_turns: bool = Field(default=False, description="max_messages keeps whole turns.")
 
+    user_id: str | None = Field(default=None, description="Whose conversations: for records.")
+    model: str | None = Field(default=None, description="The model that answers: for records.")
+    title: str | None = Field(default=None, description="Of conversations without one.")
+
     _connection: ValkeyConnection = PrivateAttr()
+    _count_tokens: CountTokens | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -55,6 +67,10 @@ class ChatStoreFields(Rebuilt):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
         whole_turns: bool = False,
+        user_id: str | None = None,
+        model: str | None = None,
+        title: str | None = None,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
@@ -68,6 +84,10 @@ class ChatStoreFields(Rebuilt):
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
             whole_turns=whole_turns,
+            user_id=user_id,
+            model=model,
+            title=title,
+            count_tokens=count_tokens,
         )
         super().__init__(
             url=url if connection is None else connection.url,
@@ -77,8 +97,12 @@ class ChatStoreFields(Rebuilt):
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
             whole_turns=whole_turns,
+            user_id=user_id,
+            model=model,
+            title=title,
         )
         self._connection = store.connection
+        self._count_tokens = count_tokens
 
     @property
     def _store(self) -> ConversationStore[ChatMessage]:
@@ -94,6 +118,10 @@ class ChatStoreFields(Rebuilt):
             refresh_ttl_on_read=self.refresh_ttl_on_read,
             on_corrupt=self.on_corrupt,
             whole_turns=self.whole_turns,
+            user_id=self.user_id,
+            model=self.model,
+            title=self.title,
+            count_tokens=self._count_tokens,
         )
 
     @field_serializer("ttl")
@@ -112,6 +140,11 @@ class ChatStoreFields(Rebuilt):
             raise ConfigurationError(
                 "this store was made with a connection that no URL describes, so it cannot be "
                 "written down: make it with url="
+            )
+        if self._count_tokens is not None:
+            raise ConfigurationError(
+                "this store counts with a function, count_tokens, so it cannot be written down: "
+                "make it without, and the record counts what the messages say of their usage"
             )
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
 from ._conversations.message_store import MessageStore
+from ._conversations.session_store import SessionStore
+from ._conversations.sessions import Session
 from ._errors import (
     AuthenticationError,
     BulkWriteError,
@@ -75,6 +77,8 @@ __all__ = [
     "ReplyLostError",
     "SearchUnavailableError",
     "ServerUnavailableError",
+    "Session",
+    "SessionStore",
     "Tag",
     "Text",
     "UnknownCommandError",

@@ -16,10 +16,16 @@ import re
 from functools import lru_cache
 
 from ._arguments import shown
-from ._errors import ConfigurationError, DocumentError, InvalidSessionIdError
+from ._errors import (
+    ConfigurationError,
+    DocumentError,
+    InvalidArgumentError,
+    InvalidSessionIdError,
+)
 
 ARCHIVED = "archived"
-SIDECARS: dict[str, str] = {ARCHIVED: "list"}
+META = "meta"
+SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash"}
 """Every sidecar a conversation may have, with the type of its value on the server.
 
 What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new
@@ -110,6 +116,39 @@ def content_keys(key: str) -> list[str]:
 def conversation_keys(key: str) -> list[str]:
     """All keys of a conversation: its contents, and last the tokens of its writes."""
     return [*content_keys(key), sidecar(key, WRITES)]
+
+
+_DEFAULT_PREFIX = "chat:"
+SESSIONS = "sessions"
+
+
+def user_key(key_prefix: str, user_id: str, name: str) -> str:
+    """The key of what belongs to a user and to no conversation: ``{user:alice}:sessions``.
+
+    All that a user has under one prefix of conversations is in one cluster slot. Another prefix
+    than ``chat:`` stands in the tag, ``{user@app:@alice}``: it is another user.
+
+    Raises:
+        InvalidArgumentError: See ``check_user_id``.
+    """
+    user = _encode(check_user_id(user_id))
+    if key_prefix == _DEFAULT_PREFIX:
+        return sidecar(f"user:{user}", name)
+    prefix = key_prefix.replace("%", "%25").replace("@", "%40")
+    return sidecar(f"user@{prefix}@{user}", name)
+
+
+def check_user_id(user_id: str) -> str:
+    """Return ``user_id``; raise InvalidArgumentError unless it is a text that is not empty."""
+    if not isinstance(user_id, str) or not user_id:
+        raise InvalidArgumentError(f"user_id must be a non-empty string, not {shown(user_id)}")
+    try:
+        user_id.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"user_id {shown(user_id)} is not valid Unicode: {error.reason}"
+        ) from error
+    return user_id
 
 
 def scan_pattern(prefix: str) -> str:

@@ -340,7 +340,7 @@ def test_what_is_written_is_plain_json(make_store: Any, connection: Any, prefix:
     from valkey_memory._plans import change_plan
 
     make_store().append("s", said("Привет")[0])
-    (element,) = connection.run(change_plan(read(f"{prefix}s", 0, -1, ttl_ms=None)))
+    (element,) = connection.run(change_plan(read(f"{prefix}s", 0, -1)))
     assert json.loads(element).items() >= said("Привет")[0].items()
 
 

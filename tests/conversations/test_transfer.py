@@ -52,7 +52,8 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def ttls(connection: ValkeyConnection, key: str) -> list[int]:
     """Whole seconds that each key of a conversation has left; -1 without an expiry, -2 gone."""
-    keys = _keys.content_keys(key)
+    others = (_keys.sidecar(key, name) for name in (_keys.ARCHIVED, "notes"))
+    keys = [key, *others]
     return [-(-found // 1000) if (found := send(connection, "PTTL", one)) > 0 else found
             for one in keys]  # fmt: skip
 
@@ -109,7 +110,7 @@ def test_one_without_expiry_takes_the_place_of_one_that_expires(
     for ttl_ms in (600_000, None):
         whole = Whole("s", ttl_ms, [b"a"], [b"b"])
         connection.run(write_whole_plan(prefix, [whole], "replace"))
-    assert ttls(connection, key) == [-1, -1]
+    assert ttls(connection, key) == [-1, -1, -2]
 
 
 def test_adding_to_one_without_expiry_gives_it_none(
@@ -118,11 +119,11 @@ def test_adding_to_one_without_expiry_gives_it_none(
     key = _keys.list_key(prefix, "s")
     send(connection, "RPUSH", key, "mine")
     connection.run(write_whole_plan(prefix, [Whole("s", 1000, [b"a"], [b"b"])], "append"))
-    assert ttls(connection, key) == [-1, -1]
+    assert ttls(connection, key) == [-1, -1, -2]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["", "archived", "notes"])
+@pytest.mark.parametrize("name", ["", "archived", "meta", "notes"])
 def test_a_key_of_another_type_is_refused_before_anything_is_changed(
     connection: ValkeyConnection, prefix: str, notes: str, mode: Mode, name: str
 ) -> None:

@@ -18,7 +18,7 @@ from valkey_memory import (
     ReplyLostError,
     ValkeyConnection,
 )
-from valkey_memory._conversations.scripts import REMEMBERED
+from valkey_memory._conversations.frame import REMEMBERED
 from valkey_memory._keys import WRITES, sidecar
 
 from ..conversations.test_message_lists import EDITS, said, texts

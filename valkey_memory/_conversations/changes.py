@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from .. import _keys
 from .._messages.elements import readable
 from .._plans import Change, Command, nothing
-from . import scripts, turn_scripts, windows
-from .scripts import LIST, number_of, script
+from . import frame, scripts, turn_scripts, windows
+from .frame import number_of, script
+from .scripts import LIST
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def _any(replies: Sequence[Any]) -> bool:
 def once(change: Change[T], token: str | bytes) -> Change[T]:
     """``change``, a script, as one that is applied once, however often it arrives."""
     (command,) = change.commands
-    return change._replace(commands=(scripts.with_token(command, token),), repeatable=True)
+    return change._replace(commands=(frame.with_token(command, token),), repeatable=True)
 
 
 def append(
@@ -148,21 +149,17 @@ def delete_archived(key: str) -> Change[bool]:
 
 def expire(key: str, ttl_ms: int | None) -> Change[bool]:
     """Let the conversation expire in ``ttl_ms``, or never when None; False if there is none."""
-    return Change(f"set the TTL of {key!r}", key, (_expire(key, ttl_ms),), _any, repeatable=True)
-
-
-def _expire(key: str, ttl_ms: int | None) -> Command:
-    return script(scripts.EXPIRE, key, "never" if ttl_ms is None else "", ttl_ms=ttl_ms)
+    command = script(scripts.EXPIRE, key, "never" if ttl_ms is None else "", ttl_ms=ttl_ms)
+    return Change(f"set the TTL of {key!r}", key, (command,), _any, repeatable=True)
 
 
 # What only looks
 
 
-def read(key: str, start: int, stop: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
-    """The elements ``start`` to ``stop``, both inclusive as in LRANGE; restart the TTL if given."""
-    refresh = () if ttl_ms is None else (_expire(key, ttl_ms),)
-    commands: tuple[Command, ...] = (("LRANGE", key, str(start), str(stop)), *refresh)
-    return Change(f"read {key!r}", key, commands, read_only=not refresh, repeatable=True)
+def read(key: str, start: int, stop: int) -> Change[list[bytes]]:
+    """The elements ``start`` to ``stop``, both inclusive as in LRANGE."""
+    command = ("LRANGE", key, str(start), str(stop))
+    return Change(f"read {key!r}", key, (command,), read_only=True)
 
 
 def read_archived(key: str, *, and_active: bool) -> Change[tuple[list[bytes], list[bytes]]]:

@@ -45,6 +45,14 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
         refresh_ttl_on_read: Reading restarts the TTL too, in the same round trip.
         on_corrupt: What to do with an element that is no message: ``"raise"`` CorruptMessageError,
             or ``"skip"`` it with a warning in the log ``valkey_memory``. It stays in the list.
+        user_id: Whose conversations they are. With it, ``model``, ``title`` or ``count_tokens``
+            each write keeps the conversation's record, in the same round trip: ``SessionStore``
+            reads it, and lists a user's conversations. Can be given per write, too.
+        model: The model that answers, for the record.
+        title: For a record that has none.
+        count_tokens: Counts the tokens of the messages of a write, for the record: a function of
+            their list. Default: what they say themselves (``usage``, as model APIs report it), and
+            else none.
         extra_keys: Hand out every stored key: also ``ts``, when it was stored, and of messages that
             a framework wrote all that there is. By default nothing that model APIs refuse.
         timestamps: False stores no ``ts``: elements are bare messages, for readers that hand them

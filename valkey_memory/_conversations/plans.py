@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
@@ -23,6 +24,7 @@ from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes
 from .listing import session_ids_plan
+from .records import CountTokens, Listing, Note, Recorder, RecordOptions
 from .window_plans import (
     TokenCounter,
     WhenTooLarge,
@@ -37,14 +39,7 @@ OnCorrupt: TypeAlias = Literal["raise", "skip"]
 T = TypeVar("T")
 
 _NEW_TOKEN = WriteToken()
-
 _log = logging.getLogger("valkey_memory")
-
-
-def _once_plan(change: Change[T], token: str | None = None) -> Plan[T]:
-    """Send ``change`` as one that is applied once, by default with a token of its own."""
-    found: str | bytes = (yield _NEW_TOKEN) if token is None else token
-    return (yield from change_plan(changes.once(change, found) if found else change))
 
 
 class ConversationPlans(Generic[M]):
@@ -60,6 +55,10 @@ class ConversationPlans(Generic[M]):
         refresh_ttl_on_read: bool,
         on_corrupt: OnCorrupt,
         whole_turns: bool = False,
+        user_id: str | None = None,
+        model: str | None = None,
+        title: str | None = None,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)
         check_whole_turns(whole_turns, max_messages)
@@ -76,11 +75,52 @@ class ConversationPlans(Generic[M]):
         self._whole_turns = whole_turns
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
         self._on_corrupt = on_corrupt
+        self._recorder = Recorder(codec, key_prefix, user_id, model, title, count_tokens)
 
     def key(self, session_id: str) -> str:
         return _keys.list_key(self._key_prefix, session_id)
 
     # Writing
+
+    def _write_plan(
+        self,
+        session_id: str,
+        change: Change[T],
+        note: Note | None = None,
+        *,
+        listing: Listing = "touch",
+        once: str | None = None,
+    ) -> Plan[T]:
+        """Send ``change`` as one that is applied once, and note it where records are kept.
+
+        Its token is ``once``, or a new one.
+        """
+        if not change.repeatable:
+            token: str | bytes = (yield _NEW_TOKEN) if once is None else once
+            change = changes.once(change, token) if token else change
+        note = note or self._recorder.note()
+        result: T = yield from self._recorder.write_plan(
+            session_id, change, note, listing=listing, ttl_ms=self._ttl_ms
+        )
+        return result
+
+    def _delete_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
+        """Send ``change``, which leaves nothing, so no token either. It is not repeated."""
+        note, ttl_ms = self._recorder.note(), self._ttl_ms
+        return self._recorder.write_plan(session_id, change, note, listing="leave", ttl_ms=ttl_ms)
+
+    def _expire_plan(self, session_id: str, ttl_ms: int | None) -> Plan[bool]:
+        change = changes.expire(self.key(session_id), ttl_ms)
+        return self._recorder.write_plan(session_id, change, self._recorder.note(), ttl_ms=ttl_ms)
+
+    def _read_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
+        """Send ``change``, which only looks, and refresh the TTL where reading does that."""
+        ttl_ms = self._read_ttl_ms
+        if ttl_ms is None:
+            return change_plan(change)
+        refresh = changes.expire(self.key(session_id), ttl_ms)
+        note = self._recorder.note()
+        return self._recorder.write_plan(session_id, refresh, note, ttl_ms=ttl_ms, reading=change)
 
     def append_plan(
         self,
@@ -88,9 +128,12 @@ class ConversationPlans(Generic[M]):
         messages: Iterable[M],
         archived: bool = False,
         once: str | None = None,
+        record: RecordOptions | None = None,
     ) -> Plan[None]:
         token = None if once is None else f"once:{check_once(once)}"
-        key, elements = self.key(session_id), self._encode(messages)
+        key, messages = self.key(session_id), self._several(messages)
+        elements = self._encode(messages)
+        note = self._recorder.note(messages, record)
         if elements:
             change = changes.append(
                 key,
@@ -100,36 +143,34 @@ class ConversationPlans(Generic[M]):
                 whole_turns=self._whole_turns,
                 archived=archived,
             )
-            yield from _once_plan(change, token)
+            yield from self._write_plan(session_id, change, note, listing="enter", once=token)
 
     def replace_plan(
         self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
     ) -> Plan[None]:
-        return _once_plan(
-            changes.replace(
-                self.key(session_id),
-                self._encode(messages),
-                ttl_ms=self._ttl_ms,
-                window=self._window,
-                whole_turns=self._whole_turns,
-                archived=archived,
-                whole=whole,
-            )
+        change = changes.replace(
+            self.key(session_id),
+            self._encode(self._several(messages)),
+            ttl_ms=self._ttl_ms,
+            window=self._window,
+            whole_turns=self._whole_turns,
+            archived=archived,
+            whole=whole,
         )
+        return self._write_plan(session_id, change, listing="enter")
 
     def insert_plan(self, session_id: str, index: int, message: M) -> Plan[None]:
         check_index(index)
         key, (element,) = self.key(session_id), self._encode([message])
-        return _once_plan(
-            changes.insert(
-                key,
-                index,
-                element,
-                ttl_ms=self._ttl_ms,
-                window=self._window,
-                whole_turns=self._whole_turns,
-            )
+        change = changes.insert(
+            key,
+            index,
+            element,
+            ttl_ms=self._ttl_ms,
+            window=self._window,
+            whole_turns=self._whole_turns,
         )
+        return self._write_plan(session_id, change, self._recorder.note([message]), listing="enter")
 
     # Reading
 
@@ -145,18 +186,17 @@ class ConversationPlans(Generic[M]):
         limits = check_limits(last, max_tokens, count_tokens, whole_turns, when_too_large)
         key, start = self.key(session_id), 0 if last is None else -last
         if limits.whole_turns or max_tokens is not None:
-            ttl_ms = self._read_ttl_ms
-            return (yield from window_plan(key, limits, count_tokens, self._decode, ttl_ms=ttl_ms))
-        elements = yield from change_plan(changes.read(key, start, -1, ttl_ms=self._read_ttl_ms))
+            send = partial(self._read_plan, session_id)
+            return (yield from window_plan(key, limits, count_tokens, self._decode, send))
+        elements = yield from self._read_plan(session_id, changes.read(key, start, -1))
         return self._decode(key, elements, 0 if last is None else -len(elements))
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
         check_count(offset, "offset", minimum=0)
         check_count(limit, "limit")
         key = self.key(session_id)
-        elements = yield from change_plan(
-            changes.read(key, offset, offset + limit - 1, ttl_ms=self._read_ttl_ms)
-        )
+        change = changes.read(key, offset, offset + limit - 1)
+        elements = yield from self._read_plan(session_id, change)
         return self._decode(key, elements, offset)
 
     def archived_plan(self, session_id: str, and_active: bool) -> Plan[list[M]]:
@@ -179,47 +219,56 @@ class ConversationPlans(Generic[M]):
     def delete_at_plan(self, session_id: str, index: int) -> Plan[M | None]:
         check_index(index)
         key = self.key(session_id)
-        element = yield from _once_plan(changes.delete_at(key, index, ttl_ms=self._ttl_ms))
+        element = yield from self._write_plan(
+            session_id, changes.delete_at(key, index, ttl_ms=self._ttl_ms)
+        )
         return self._decode_deleted(key, index, element)
 
     def delete_last_plan(self, session_id: str) -> Plan[M | None]:
         key = self.key(session_id)
-        element = yield from _once_plan(changes.delete_last(key, ttl_ms=self._ttl_ms))
+        element = yield from self._write_plan(
+            session_id, changes.delete_last(key, ttl_ms=self._ttl_ms)
+        )
         return self._decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from _once_plan(changes.delete_oldest(key, n, ttl_ms=self._ttl_ms))
+        elements = yield from self._write_plan(
+            session_id, changes.delete_oldest(key, n, ttl_ms=self._ttl_ms)
+        )
         return self._decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from _once_plan(changes.archive_oldest(key, n, ttl_ms=self._ttl_ms))
+        elements = yield from self._write_plan(
+            session_id, changes.archive_oldest(key, n, ttl_ms=self._ttl_ms)
+        )
         return self._decode(key, elements, lenient=True)
 
     def take_plan(self, session_id: str, keep_archived: bool) -> Plan[list[M]]:
         key = self.key(session_id)
         change = changes.take(key, keep_sidecars=keep_archived)
-        elements = yield from _once_plan(change) if keep_archived else change_plan(change)
+        send = self._write_plan if keep_archived else self._delete_plan
+        elements = yield from send(session_id, change)
         return self._decode(key, elements, lenient=True)
 
     def delete_plan(self, session_id: str) -> Plan[bool]:
-        return change_plan(changes.delete(self.key(session_id)))
+        return self._delete_plan(session_id, changes.delete(self.key(session_id)))
 
     def delete_archived_plan(self, session_id: str) -> Plan[bool]:
-        return _once_plan(changes.delete_archived(self.key(session_id)))
+        return self._write_plan(session_id, changes.delete_archived(self.key(session_id)))
 
     # Expiry
 
     def set_ttl_plan(self, session_id: str, ttl: TTL | None) -> Plan[bool]:
-        return change_plan(changes.expire(self.key(session_id), ttl_to_milliseconds(ttl)))
+        return self._expire_plan(session_id, ttl_to_milliseconds(ttl))
 
     def refresh_ttl_plan(self, session_id: str) -> Plan[bool]:
         if self._ttl_ms is None:
             raise InvalidArgumentError("this store has no ttl to refresh to: make it with ttl=")
-        return change_plan(changes.expire(self.key(session_id), self._ttl_ms))
+        return self._expire_plan(session_id, self._ttl_ms)
 
     def ttl_left_plan(self, session_id: str) -> Plan[float | None]:
         milliseconds = yield from change_plan(changes.ttl_left(self.key(session_id)))
@@ -229,10 +278,14 @@ class ConversationPlans(Generic[M]):
 
     # Messages and elements
 
-    def _encode(self, messages: Iterable[M]) -> list[bytes]:
-        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
+    @staticmethod
+    def _several(messages: Iterable[M]) -> Sequence[M]:
         if not isinstance(messages, Iterable):
             raise MessageEncodeError(f"messages must be several, not {type(messages).__name__}")
+        return messages if isinstance(messages, list | tuple) else list(messages)
+
+    def _encode(self, messages: Sequence[M]) -> list[bytes]:
+        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
         return [dump_element(self._codec.encode(message), now) for message in messages]
 
     def _decode(

@@ -1,138 +1,8 @@
-"""Scripts on a conversation: a frame with what is true of every write, and a body for each.
-
-KEYS are the list and all its sidecars. The frame holds three rules:
-
-- A key that holds a value of another type is refused before anything is changed. It is somebody
-  else's, and would get an expiry, or be deleted.
-- The keys of a conversation expire together. A write with a TTL restarts it for all of them; one
-  without leaves the expiry as it is, and a key that it makes takes it over. So it does not matter
-  which of two stores, with a TTL and without one, writes first.
-"""
+"""What each write of a conversation does on the server: the bodies of its scripts."""
 
 from __future__ import annotations
 
-from .. import _keys
-from .._plans import Command
-from .._server.failures import REPEATED
-
-# ARGV: the write token or '', the TTL in milliseconds or '', the type of each key, and from `at` on
-# the body's arguments. A script stops at its first error, but what it did before stays done; hence
-# the types come first. A server without memory refuses the first write of a script and no later
-# one, so the token comes after the body: a body that changed nothing may do without. Lua unpacks at
-# most about 8,000 values, so elements are pushed in portions. A list is refilled before its old
-# elements are cut off: a server without memory refuses the push, and they stay.
-_FRAME = """
-local at = #KEYS + 3
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= ARGV[i + 2] and found ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[i + 2])
-  end
-end
-local token, ttl, contents, writes = ARGV[1], ARGV[2], #KEYS - 1, KEYS[#KEYS]
-if token ~= '' and redis.call('LPOS', writes, token) then return %(repeated)s end
-local expires, result = -2, nil
-if ttl == '' then
-  for i = 1, contents do
-    expires = redis.call('PEXPIRETIME', KEYS[i])
-    if expires ~= -2 then break end
-  end
-end
-%(body)s
-if token ~= '' then
-  local remembered = redis.pcall('RPUSH', writes, token)
-  if type(remembered) == 'number' and remembered > %(remembered)s then
-    redis.call('LPOP', writes)
-  end
-  %(emptied)s
-  if expires == -2 and ttl == '' then redis.call('PERSIST', writes) end
-end
-if ttl ~= '' then
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
-elseif expires > 0 then
-  for _, key in ipairs(KEYS) do
-    if redis.call('PEXPIRETIME', key) == -1 then redis.call('PEXPIREAT', key, expires) end
-  end
-end
-return result
-"""
-REMEMBERED = 100
-"""So many tokens of the last writes each conversation remembers."""
-_IF_EMPTIED = """
-if redis.call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
-  redis.call('PEXPIRE', writes, 60000)
-  return result
-end
-"""
-
-# What a script returns that was applied before. One with something to return has lost it.
-_NOTHING = "nil"
-_LOST = f"redis.error_reply('{REPEATED} write: it was applied before')"
-
-PUSH = """
-local function push(key, first, last)
-  for start = first, last, 4000 do
-    redis.call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
-  end
-end
-"""
-_REFILL = """
-local function refill(key, first, last)
-  push(key, first, last)
-  if last < first then
-    redis.call('DEL', key)
-  else
-    redis.call('LTRIM', key, first - last - 1, -1)
-  end
-end
-"""
-
-
-def framed(body: str, *helpers: str, repeated: str = _NOTHING, may_empty: bool = False) -> str:
-    """A script of ``body``, which finds its arguments from ``at`` on and leaves a ``result``.
-
-    Args:
-        body: The lines between the frame's.
-        helpers: The functions that it calls. A script without needless ones runs faster.
-        repeated: What it returns when it was applied before.
-        may_empty: It may leave nothing of the conversation.
-    """
-    text = _FRAME % {
-        "body": "".join((*helpers, body)),
-        "remembered": REMEMBERED,
-        "emptied": _IF_EMPTIED if may_empty else "",
-        "repeated": repeated,
-    }
-    return "\n".join(line for line in map(str.strip, text.splitlines()) if line)
-
-
-def number_of(name: str) -> str:
-    """The number in KEYS of the sidecar ``name``."""
-    return str(2 + list(_keys.SIDECARS).index(name))
-
-
-def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = None) -> Command:
-    """The command that runs a framed script on the conversation of the list ``key``, once.
-
-    Args:
-        source: From ``framed``.
-        key: The list.
-        arguments: The body's.
-        ttl_ms: The TTL to restart; None leaves the expiry as it is.
-    """
-    keys = _keys.conversation_keys(key)
-    return (
-        "EVAL", source, str(len(keys)), *keys,
-        "", "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), "list",
-        *arguments,
-    )  # fmt: skip
-
-
-def with_token(command: Command, token: str | bytes) -> Command:
-    """The command of a ``script`` that is applied once, however often it arrives with ``token``."""
-    at = 3 + int(command[2])
-    return (*command[:at], token, *command[at + 1 :])
-
+from .frame import LOST, PUSH, REFILL, framed
 
 LIST = "1"
 """The number in KEYS of the list."""
@@ -140,7 +10,7 @@ LIST = "1"
 
 _TRIM = """
 local function trim(key, from)
-  if from ~= '' then redis.call('LTRIM', key, from, -1) end
+  if from ~= '' then call('LTRIM', key, from, -1) end
 end
 """
 
@@ -151,17 +21,20 @@ local target = KEYS[tonumber(ARGV[at])]
 push(target, at + 2, #ARGV)
 trim(target, ARGV[at + 1])
 """
-APPEND = framed(APPEND_BODY, PUSH, _TRIM)
+APPEND_COUNTS = "#ARGV - at - 1"
+APPEND = framed(APPEND_BODY, PUSH, _TRIM, counts=APPEND_COUNTS)
 
 # Arguments: the target's number, the number of another key to delete or '', the elements.
 REPLACE = framed(
     """
-local target = KEYS[tonumber(ARGV[at])]
+local target, other = KEYS[tonumber(ARGV[at])], KEYS[tonumber(ARGV[at + 1])]
+local before = call('LLEN', target) + (other and call('LLEN', other) or 0)
 refill(target, at + 2, #ARGV)
-if ARGV[at + 1] ~= '' then redis.call('DEL', KEYS[tonumber(ARGV[at + 1])]) end
+if other then call('DEL', other) end
 """,
     PUSH,
-    _REFILL,
+    REFILL,
+    counts="#ARGV - at - 1 - before",
     may_empty=True,
 )
 
@@ -171,39 +44,45 @@ PLACEHOLDER = b"\x00placeholder\x00"
 
 # Arguments: index, element, placeholder, where LTRIM begins or ''.
 INSERT_BODY = """
-local length, index = redis.call('LLEN', KEYS[1]), tonumber(ARGV[at])
+local length, index = call('LLEN', KEYS[1]), tonumber(ARGV[at])
 if index < 0 then index = math.max(length + index, 0) end
 if index >= length then
-  redis.call('RPUSH', KEYS[1], ARGV[at + 1])
+  call('RPUSH', KEYS[1], ARGV[at + 1])
 else
-  local pushed_back = redis.call('LINDEX', KEYS[1], index)
-  redis.call('LSET', KEYS[1], index, ARGV[at + 2])
-  redis.call('LINSERT', KEYS[1], 'BEFORE', ARGV[at + 2], ARGV[at + 1])
-  redis.call('LSET', KEYS[1], index + 1, pushed_back)
+  local pushed_back = call('LINDEX', KEYS[1], index)
+  call('LSET', KEYS[1], index, ARGV[at + 2])
+  call('LINSERT', KEYS[1], 'BEFORE', ARGV[at + 2], ARGV[at + 1])
+  call('LSET', KEYS[1], index + 1, pushed_back)
 end
 trim(KEYS[1], ARGV[at + 3])
 """
-INSERT = framed(INSERT_BODY, _TRIM)
+INSERT = framed(INSERT_BODY, _TRIM, counts="1")
 
 # Arguments: index, placeholder. Returns the element.
 DELETE_AT = framed(
     """
-local deleted = redis.call('LINDEX', KEYS[1], ARGV[at])
+local deleted = call('LINDEX', KEYS[1], ARGV[at])
 if deleted then
-  redis.call('LSET', KEYS[1], ARGV[at], ARGV[at + 1])
-  redis.call('LREM', KEYS[1], 1, ARGV[at + 1])
+  call('LSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  call('LREM', KEYS[1], 1, ARGV[at + 1])
 end
 result = deleted
 """,
-    repeated=_LOST,
+    counts="deleted and -1",
+    repeated=LOST,
     may_empty=True,
 )
 
-DELETE_LAST = framed("result = redis.call('RPOP', KEYS[1])", repeated=_LOST, may_empty=True)
+DELETE_LAST = framed(
+    "result = call('RPOP', KEYS[1])", counts="result and -1", repeated=LOST, may_empty=True
+)
 
 # Argument: how many. Returns the elements.
 DELETE_OLDEST = framed(
-    "result = redis.call('LPOP', KEYS[1], ARGV[at])", repeated=_LOST, may_empty=True
+    "result = call('LPOP', KEYS[1], ARGV[at])",
+    counts="result and -#result",
+    repeated=LOST,
+    may_empty=True,
 )
 
 # Arguments: how many, the archived list's number. Returns the elements.
@@ -211,78 +90,93 @@ ARCHIVE_OLDEST = framed(
     """
 local archived, moved = KEYS[tonumber(ARGV[at + 1])], {}
 for i = 1, tonumber(ARGV[at]) do
-  local element = redis.call('LMOVE', KEYS[1], archived, 'LEFT', 'RIGHT')
+  local element = call('LMOVE', KEYS[1], archived, 'LEFT', 'RIGHT')
   if not element then break end
   moved[i] = element
 end
 result = moved
 """,
-    repeated=_LOST,
+    counts="#moved > 0 and 0",
+    repeated=LOST,
     may_empty=True,
 )
 
 # Argument: 'list' to delete that alone, or '' for everything. Returns the elements of the list.
 TAKE = framed(
     """
-local elements = redis.call('LRANGE', KEYS[1], 0, -1)
-if ARGV[at] == 'list' then redis.call('UNLINK', KEYS[1]) else redis.call('UNLINK', unpack(KEYS)) end
+local elements = call('LRANGE', KEYS[1], 0, -1)
+local alone = ARGV[at] == 'list'
+call('UNLINK', unpack(KEYS, 1, alone and 1 or own))
 result = elements
 """,
-    repeated=_LOST,
+    counts="alone and #elements > 0 and -#elements",
+    repeated=LOST,
     may_empty=True,
 )
 
 # Argument: the number of the key to delete; none is all. Returns how many there were.
 DELETE = framed(
     """
-if #ARGV < at then
-  result = redis.call('UNLINK', unpack(KEYS, 1, contents))
-  redis.call('UNLINK', writes)
+local one, held = KEYS[tonumber(ARGV[at])], 0
+if one then
+  held = call('LLEN', one)
+  result = call('UNLINK', one)
 else
-  result = redis.call('UNLINK', KEYS[tonumber(ARGV[at])])
+  result = call('UNLINK', unpack(KEYS, 1, contents))
+  call('UNLINK', writes)
 end
 """,
-    repeated=_LOST,
+    counts="held > 0 and -held",
+    repeated=LOST,
     may_empty=True,
 )
 
-# Arguments: 'new', 'replace' or 'append', the TTL in milliseconds or '', the archived list's
-# number, how many archived elements, the elements, archived first. A conversation that is added to
-# keeps its expiry. Returns 0 when one is there that must be left alone.
+# Arguments: 'new', 'replace' or 'append', the TTL in milliseconds or '', the numbers of the
+# archived list and of the record, how many values of the record and how many archived elements,
+# those values, the elements, archived first. A conversation that is added to keeps its expiry and
+# its record. Returns 0 when one is there that must be left alone.
 WRITE_WHOLE = framed(
     """
 local mode, exists = ARGV[at], expires ~= -2
 local write = mode == 'replace' and refill or push
-local archived, first = tonumber(ARGV[at + 2]), at + 4
-local active = first + tonumber(ARGV[at + 3])
+local archived, meta = tonumber(ARGV[at + 2]), KEYS[tonumber(ARGV[at + 3])]
+local first = at + 6 + tonumber(ARGV[at + 4])
+local active = first + tonumber(ARGV[at + 5])
 result = exists and mode == 'new' and 0 or 1
 if result == 1 then
   write(KEYS[archived], first, active - 1)
   write(KEYS[1], active, #ARGV)
   if mode == 'replace' then
-    for i, key in ipairs(KEYS) do
+    for i = 1, own do
+      local key = KEYS[i]
       if i == 1 or i == archived or key == writes then
-        redis.call('PERSIST', key)
+        call('PERSIST', key)
       else
-        redis.call('UNLINK', key)
+        call('UNLINK', key)
       end
     end
+  end
+  if first > at + 6 and call('EXISTS', meta) == 0 then
+    call('HSET', meta, unpack(ARGV, at + 6, first - 1))
   end
   if not (exists and mode == 'append') then ttl, expires = ARGV[at + 1], -2 end
 end
 """,
     PUSH,
-    _REFILL,
+    REFILL,
     repeated="1",
 )
 
 # Argument: 'never' to end the expiry. Returns how many keys there are.
-EXPIRE = framed("""
-result = redis.call('EXISTS', unpack(KEYS, 1, contents))
+EXPIRE = framed(
+    """
+result = call('EXISTS', unpack(KEYS, 1, contents))
 if result == 0 then
   ttl, expires = '', -2
 elseif ARGV[at] == 'never' then
   expires = -1
-  for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
+  for i = 1, own do call('PERSIST', KEYS[i]) end
 end
-""")
+""",
+    counts="result > 0 and 0",
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from .._arguments import TTL
 from .._messages.codecs import Codec
@@ -11,6 +11,7 @@ from .._plans import Plan
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .plans import ConversationPlans, OnCorrupt
+from .records import CountTokens, RecordOptions
 from .window_plans import TokenCounter, WhenTooLarge
 
 M = TypeVar("M")
@@ -28,6 +29,10 @@ class StoreOptions(TypedDict, total=False):
     refresh_ttl_on_read: bool
     on_corrupt: OnCorrupt
     whole_turns: bool
+    user_id: str | None
+    model: str | None
+    title: str | None
+    count_tokens: CountTokens | None
 
 
 class ConversationStore(Generic[M]):
@@ -52,6 +57,10 @@ class ConversationStore(Generic[M]):
         refresh_ttl_on_read: bool = False,
         on_corrupt: OnCorrupt = "raise",
         whole_turns: bool = False,
+        user_id: str | None = None,
+        model: str | None = None,
+        title: str | None = None,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         self._plans = ConversationPlans(
@@ -62,6 +71,10 @@ class ConversationStore(Generic[M]):
             refresh_ttl_on_read=refresh_ttl_on_read,
             on_corrupt=on_corrupt,
             whole_turns=whole_turns,
+            user_id=user_id,
+            model=model,
+            title=title,
+            count_tokens=count_tokens,
         )
         self.connection = choose_connection(url, connection)
 
@@ -81,19 +94,34 @@ class ConversationStore(Generic[M]):
 
     # Writing
 
-    def append(self, session_id: str, message: M, *, once: str | None = None) -> None:
+    def append(
+        self,
+        session_id: str,
+        message: M,
+        *,
+        once: str | None = None,
+        **record: Unpack[RecordOptions],
+    ) -> None:
         """Add a message at the end, trim to the window, restart the TTL.
 
         Args:
             session_id: The conversation.
             message: What to add.
             once: See ``extend``.
+            record: See ``extend``.
         """
-        self._run(self._plans.append_plan(session_id, [message], once=once))
+        self._run(self._plans.append_plan(session_id, [message], False, once, record))
 
-    async def aappend(self, session_id: str, message: M, *, once: str | None = None) -> None:
+    async def aappend(
+        self,
+        session_id: str,
+        message: M,
+        *,
+        once: str | None = None,
+        **record: Unpack[RecordOptions],
+    ) -> None:
         """Async ``append``."""
-        await self._arun(self._plans.append_plan(session_id, [message], once=once))
+        await self._arun(self._plans.append_plan(session_id, [message], False, once, record))
 
     def extend(
         self,
@@ -102,6 +130,7 @@ class ConversationStore(Generic[M]):
         *,
         archived: bool = False,
         once: str | None = None,
+        **record: Unpack[RecordOptions],
     ) -> None:
         """Add messages at the end, in order, all or none. No messages: no round trip.
 
@@ -113,8 +142,11 @@ class ConversationStore(Generic[M]):
                 job. A write of that name that is among the last 100 of the conversation is not made
                 again, whichever process asks; so it can be repeated by whoever does not know
                 whether it was made.
+            record: ``user_id``, ``model``, ``title``: for the conversation's record, instead of the
+                store's. ``tokens``: how many it counts for these messages, instead of what
+                ``count_tokens`` or the messages say.
         """
-        self._run(self._plans.append_plan(session_id, messages, archived, once))
+        self._run(self._plans.append_plan(session_id, messages, archived, once, record))
 
     async def aextend(
         self,
@@ -123,9 +155,10 @@ class ConversationStore(Generic[M]):
         *,
         archived: bool = False,
         once: str | None = None,
+        **record: Unpack[RecordOptions],
     ) -> None:
         """Async ``extend``."""
-        await self._arun(self._plans.append_plan(session_id, messages, archived, once))
+        await self._arun(self._plans.append_plan(session_id, messages, archived, once, record))
 
     def replace(
         self,

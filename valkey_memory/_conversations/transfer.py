@@ -6,8 +6,9 @@ Between them each conversation is one line, followed by one line for each of its
     {"type":"conversation","session_id":"alice-1","messages":1,"archived":0,"ttl_ms":86399000}
     {"type":"message","message":{"role":"user","content":"Hi","ts":1767225600000}}
 
-An element whose JSON text would not come back byte by byte stands under ``text`` as a string, and
-one that is no UTF-8 under ``base64``. Archived messages come first and say ``"archived":true``.
+A conversation with a record has its fields there, ``"record":{"user_id":"alice"}``. An element
+whose JSON text would not come back byte by byte stands under ``text`` as a string, and one that is
+no UTF-8 under ``base64``. Archived messages come first and say ``"archived":true``.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ import orjson
 from .. import _keys
 from .._errors import ExportFileError
 from .._plans import Command, Plan, Request, WriteToken
+from .frame import number_of, script, with_token
 from .listing import Conversation
-from .scripts import WRITE_WHOLE, number_of, script, with_token
+from .records import enter
+from .scripts import WRITE_WHOLE
+from .sessions import read_fields, read_number
 
 FORMAT, VERSION = "valkey-memory-export", 1
 Mode: TypeAlias = Literal["new", "replace", "append"]
@@ -34,13 +38,14 @@ _BATCH_MESSAGES = 2_000
 _BATCH_CONVERSATIONS = 200
 _BATCH_BYTES = 4_000_000
 
-# KEYS: both lists. Their elements and TTLs as of one moment.
+# KEYS: both lists, and the record. What they hold, and the TTLs of the lists, as of one moment.
 _READ = """
-local lists = {}
-for i, key in ipairs(KEYS) do
-  lists[i] = {redis.call('LRANGE', key, 0, -1), redis.call('PTTL', key)}
+local found = {}
+for i = 1, 2 do
+  found[i] = {redis.call('LRANGE', KEYS[i], 0, -1), redis.call('PTTL', KEYS[i])}
 end
-return lists
+found[3] = redis.call('HGETALL', KEYS[3])
+return found
 """
 
 
@@ -52,6 +57,8 @@ class Whole:
     ttl_ms: int | None
     active: list[bytes] = field(default_factory=list)
     archived: list[bytes] = field(default_factory=list)
+    record: dict[str, str] = field(default_factory=dict)
+    """The fields of its record, if one was kept."""
 
     def size(self) -> int:
         """Bytes of its elements."""
@@ -66,13 +73,15 @@ def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
     commands: list[Command] = []
     for one in ids:
         key = _keys.list_key(key_prefix, one)
-        commands.append(("EVAL", _READ, "2", key, _keys.sidecar(key, _keys.ARCHIVED)))
+        sidecars = (_keys.sidecar(key, name) for name in (_keys.ARCHIVED, _keys.META))
+        commands.append(("EVAL", _READ, "3", key, *sidecars))
     replies = yield Request("read conversations", tuple(commands), repeatable=True)
     found = []
-    for one, ((active, ttl), (archived, archived_ttl)) in zip(ids, replies, strict=True):
+    for one, ((active, ttl), (archived, archived_ttl), record) in zip(ids, replies, strict=True):
         if active or archived:
             left = ttl if active else archived_ttl
-            found.append(Whole(one, left if left >= 0 else None, active, archived))
+            fields = read_fields(record)
+            found.append(Whole(one, left if left >= 0 else None, active, archived, fields))
     return found
 
 
@@ -94,7 +103,6 @@ def write_whole_plan(
         KeyTypeError: A key holds a value of another type. That conversation was not written, others
             may have been.
     """
-    archived = number_of(_keys.ARCHIVED)
     token: bytes = yield WriteToken()
     commands = tuple(
         script(
@@ -103,19 +111,33 @@ def write_whole_plan(
             mode,
             # A TTL that ends this very moment is still one.
             "" if one.ttl_ms is None else str(max(one.ttl_ms, 1)),
-            archived,
+            number_of(_keys.ARCHIVED),
+            number_of(_keys.META),
+            str(2 * len(one.record)),
             str(len(one.archived)),
+            *(part for pair in one.record.items() for part in pair),
             *one.archived,
             *one.active,
         )
         for one in conversations
     )
+    entered = tuple(_entered(key_prefix, one) for one in conversations if one.record.get("user_id"))
     replies = yield Request(
         "write conversations",
-        tuple(with_token(command, token) for command in commands),
+        (*(with_token(command, token) for command in commands), *entered),
         repeatable=bool(token),
     )
+    replies = replies[: len(commands)]
     return [one.id for one, reply in zip(conversations, replies, strict=True) if not reply]
+
+
+def _entered(key_prefix: str, whole: Whole) -> Command:
+    """Puts a conversation in its user's list."""
+    user_list = _keys.user_key(key_prefix, whole.record["user_id"], _keys.SESSIONS)
+    last_active = read_number(whole.record.get("last_active")) or 0.0
+    change = enter(user_list, whole.id, repr(last_active), whole.ttl_ms)
+    (command,) = change.commands
+    return command
 
 
 def read_batches(known: Iterable[Conversation]) -> Iterator[list[str]]:
@@ -163,6 +185,7 @@ def lines_of(whole: Whole) -> Iterator[bytes]:
             "messages": len(whole.active),
             "archived": len(whole.archived),
             "ttl_ms": whole.ttl_ms,
+            **({"record": whole.record} if whole.record else {}),
         }
     )
     for element in whole.archived:
@@ -287,7 +310,10 @@ def _begin(line: dict[str, Any]) -> tuple[Whole, tuple[int, int]]:
         raise ValueError("it does not count its messages")
     if ttl is not None and (type(ttl) is not int or not 0 <= ttl < 2**53):
         raise ValueError(f"ttl_ms is {ttl!r}")
-    return Whole(session_id, ttl), (active, archived)
+    record = line.get("record", {})
+    if not isinstance(record, dict) or not all(isinstance(one, str) for one in record.values()):
+        raise ValueError("its record is no object of texts")
+    return Whole(session_id, ttl, record=record), (active, archived)
 
 
 def _check_complete(whole: Whole, expected: tuple[int, int]) -> None:

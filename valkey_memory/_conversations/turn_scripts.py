@@ -5,7 +5,8 @@ The rule is that of ``windows.turn_starts``.
 
 from __future__ import annotations
 
-from .scripts import APPEND_BODY, INSERT_BODY, PUSH, framed
+from .frame import PUSH, framed
+from .scripts import APPEND_BODY, APPEND_COUNTS, INSERT_BODY
 
 # Decoding takes long, so only what may be a system or user message is decoded, and what follows
 # one. Nearly always the role stands first, without spaces; and if not, it stands in quotes. Where
@@ -47,9 +48,9 @@ local function is_result(raw)
   return role == 'tool' or role == 'function' or role == 'user' and carries_results(element)
 end
 local function first_turn(key, cut, length)
-  local inside, begin, spoken = speaker(redis.call('LINDEX', key, cut - 1)) ~= nil, nil, false
+  local inside, begin, spoken = speaker(call('LINDEX', key, cut - 1)) ~= nil, nil, false
   for low = cut, length - 1, 16 do
-    for offset, raw in ipairs(redis.call('LRANGE', key, low, low + 15)) do
+    for offset, raw in ipairs(call('LRANGE', key, low, low + 15)) do
       local who = speaker(raw)
       if who then
         if not inside then begin, inside, spoken = low + offset - 1, true, false end
@@ -66,7 +67,7 @@ local function newest_turn(key, length)
   local inside, spoken, after = false, false, nil
   for high = length - 1, 0, -64 do
     local low = math.max(high - 63, 0)
-    local elements = redis.call('LRANGE', key, low, high)
+    local elements = call('LRANGE', key, low, high)
     for i = #elements, 1, -1 do
       local who = speaker(elements[i])
       if who then
@@ -82,17 +83,17 @@ local function newest_turn(key, length)
 end
 local function trim(key, from)
   if from == '' then return end
-  local length = redis.call('LLEN', key)
+  local length = call('LLEN', key)
   local cut = length + tonumber(from)
   if cut <= 0 then return end
   local begin = first_turn(key, cut, length) or newest_turn(key, length) or cut
-  redis.call('LTRIM', key, begin, -1)
+  call('LTRIM', key, begin, -1)
 end
 """
 
 # Their arguments are those of the scripts of the same name.
-APPEND = framed(APPEND_BODY, PUSH, _TRIM_TO_TURNS)
-INSERT = framed(INSERT_BODY, _TRIM_TO_TURNS)
+APPEND = framed(APPEND_BODY, PUSH, _TRIM_TO_TURNS, counts=APPEND_COUNTS)
+INSERT = framed(INSERT_BODY, _TRIM_TO_TURNS, counts="1")
 
 # Arguments: how many elements at most or '', after how many bytes to stop or ''. Returns how many
 # elements there are, and the newest that were asked for, oldest first.

@@ -93,30 +93,21 @@ def check_whole_turns(whole_turns: bool, max_messages: int | None) -> None:
         raise InvalidArgumentError("whole_turns needs max_messages, a window that begins with one")
 
 
-def read_end(key: str, most: int | None, enough: int | None, *, ttl_ms: int | None) -> Change[Tail]:
-    """The newest elements: at most ``most``, and no more once they are ``enough`` bytes.
-
-    ``ttl_ms`` restarts the TTL.
-    """
+def read_end(key: str, most: int | None, enough: int | None) -> Change[Tail]:
+    """The newest elements: at most ``most``, and no more once they are ``enough`` bytes."""
     if most is None and enough is None:
-        whole = changes.read(key, 0, -1, ttl_ms=ttl_ms)
+        whole = changes.read(key, 0, -1)
         return Change(
             whole.operation,
             key,
             whole.commands,
             lambda replies: Tail(len(replies[0]), replies[0]),
-            whole.read_only,
-            whole.repeatable,
+            read_only=True,
         )
     limits = ("" if limit is None else str(limit) for limit in (most, enough))
-    refresh = () if ttl_ms is None else changes.expire(key, ttl_ms).commands
+    command = ("EVAL_RO", READ_END, "1", key, *limits)
     return Change(
-        f"read {key!r}",
-        key,
-        (("EVAL_RO", READ_END, "1", key, *limits), *refresh),
-        lambda replies: Tail(*replies[0]),
-        read_only=not refresh,
-        repeatable=True,
+        f"read {key!r}", key, (command,), lambda replies: Tail(*replies[0]), read_only=True
     )
 
 
@@ -155,14 +146,13 @@ def window_plan(
     limits: Limits,
     count_tokens: TokenCounter[M] | None,
     decode: Decode[M],
-    *,
-    ttl_ms: int | None,
+    send: Callable[[Change[Tail]], Plan[Tail]] = change_plan,
 ) -> Plan[list[M]]:
-    """The messages of the window, oldest first."""
+    """The messages of the window, oldest first. ``send`` makes the first read."""
     most = None if limits.last is None else limits.last + 1  # one more shows where a turn begins
     enough = None if limits.max_tokens is None else _bytes_for(limits.max_tokens)
     while True:
-        tail = yield from change_plan(read_end(key, most, enough, ttl_ms=ttl_ms))
+        tail = yield from send(read_end(key, most, enough))
         view = _View(key, tail, readable(tail.elements), decode, count_tokens)
         window = windows.choose(
             view.elements,
@@ -173,7 +163,7 @@ def window_plan(
         )
         if window is not None:
             break
-        most, enough, ttl_ms = _more(most), _more(enough), None
+        most, enough, send = _more(most), _more(enough), change_plan
     if window.too_large:
         _warn(key, limits, window)
     return view.messages(window.parts)

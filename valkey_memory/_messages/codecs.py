@@ -10,6 +10,7 @@ from .content import standard_blocks
 from .dialects import is_plain
 from .elements import FRAMEWORK_KEYS, Element
 from .objects import as_dict, dict_or_refuse, open_dumps, shortened
+from .usage import tokens_of_usage
 from .values import BY_FOREIGN_CODE, loads, to_json
 
 M = TypeVar("M")
@@ -54,6 +55,10 @@ class Codec(Protocol[M]):
         May raise what is in ``values.BY_FOREIGN_DATA``; the caller names key and position.
         """
         ...
+
+    def tokens(self, message: M) -> int | None:
+        """How many tokens the model's API said that ``message`` took; None where it did not."""
+        return None
 
     def decode_all(self, elements: Sequence[Element]) -> list[M]:
         """``decode`` of each, for codecs that are faster at many than one by one."""
@@ -118,6 +123,11 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         if "ts" in element:  # not at the end, where the store's own is
             element = {"ts": element.pop("ts"), **element}
         return element
+
+    def tokens(self, message: Mapping[str, Any]) -> int | None:
+        if not isinstance(message, Mapping):
+            return None
+        return tokens_of_usage(message.get("usage"))
 
     def decode(self, element: Element) -> dict[str, Any]:
         if self.extra_keys:

@@ -5,6 +5,7 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 
 from .._arguments import TTL, check_count, with_options
 from .._conversations.plans import OnCorrupt
+from .._conversations.records import CountTokens
 from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import TokenCounter, WhenTooLarge
 from .._filters.dicts import comparison
@@ -25,6 +26,7 @@ from .._messages.content import (
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
 from .._messages.objects import open_to_json, plain_data
+from .._messages.usage import tokens_of_answer, tokens_of_usage
 from .._messages.values import is_writable, to_json
 from .._models.embedding import (
     BATCH_SIZE,
@@ -54,6 +56,7 @@ __all__ = [
     "CONCURRENCY",
     "Codec",
     "ConversationStore",
+    "CountTokens",
     "EXACT_LIMIT",
     "Element",
     "Embeddings",
@@ -101,6 +104,8 @@ __all__ = [
     "standard_block",
     "text_block",
     "to_json",
+    "tokens_of_answer",
+    "tokens_of_usage",
     "tool_call",
     "tool_result",
     "with_options",

@@ -1,0 +1,235 @@
+"""The frame of a script on a conversation: what is true of every write, whatever its body does.
+
+KEYS are the list, all its sidecars, the tokens of its writes and, where a record is kept and both
+are on one server, the list of its user's conversations. The frame holds four rules:
+
+- A key that holds a value of another type is refused before anything is changed. It is somebody
+  else's, and would get an expiry, or be deleted.
+- The keys of a conversation expire together. A write with a TTL restarts it for all of them; one
+  without leaves the expiry as it is, and a key that it makes takes it over. So it does not matter
+  which of two stores, with a TTL and without one, writes first.
+- A write with a token is applied once.
+- A write with a record keeps it: who, when, how many messages and tokens.
+"""
+
+from __future__ import annotations
+
+from .. import _keys
+from .._plans import Command
+from .._server.failures import REPEATED
+
+# ARGV: the write token or '', the TTL in milliseconds or '', what a record takes (below), the type
+# of each key, and from `at` on the body's arguments. A script stops at its first error, but what it
+# did before stays done; hence the types come first. A server without memory refuses the first write
+# of a script and no later one, so the token comes after the body: a body that changed nothing may
+# do without. Lua unpacks at most about 8,000 values, so elements are pushed in portions. A list is
+# refilled before its old elements are cut off: a server without memory refuses the push, and they
+# stay.
+_FRAME = """
+local call = redis.call
+local types = %(types)s
+local at = types + #KEYS + 1
+for i, key in ipairs(KEYS) do
+  local found = call('TYPE', key).ok
+  if found ~= ARGV[types + i] and found ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[types + i])
+  end
+end
+local token, ttl, own = ARGV[1], ARGV[2], %(own)s
+local contents, writes = own - 1, KEYS[own]
+if token ~= '' and call('LPOS', writes, token) then return %(repeated)s end
+local expires, result = -2, nil
+if ttl == '' then
+  for i = 1, contents do
+    expires = call('PEXPIRETIME', KEYS[i])
+    if expires ~= -2 then break end
+  end
+end
+%(body)s
+%(record)s
+if token ~= '' then
+  local remembered = redis.pcall('RPUSH', writes, token)
+  if type(remembered) == 'number' and remembered > %(remembered)s then call('LPOP', writes) end
+  %(emptied)s
+  if expires == -2 and ttl == '' then call('PERSIST', writes) end
+end
+if ttl ~= '' then
+  for i = 1, own do call('PEXPIRE', KEYS[i], ttl) end
+elseif expires > 0 then
+  for i = 1, own do
+    if call('PEXPIRETIME', KEYS[i]) == -1 then call('PEXPIREAT', KEYS[i], expires) end
+  end
+end
+return result
+"""
+REMEMBERED = 100
+"""So many tokens of the last writes each conversation remembers."""
+_IF_EMPTIED = """
+if call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
+  call('PEXPIRE', writes, 60000)
+  return result
+end
+"""
+
+# Of ARGV, from the third on: the time, user, model, title, how many tokens, the session id where
+# the last of KEYS is the user's list, or ''. `counted` is by how much the number of messages
+# changed, and false where nothing happened. A record that is made counts what there is, which a
+# window may have trimmed. What a foreign program wrote in place of a number is none.
+RECORD_ARGUMENTS = 6
+_RECORD = """
+local counted, user_list = %(counts)s, ARGV[8] ~= '' and KEYS[#KEYS]
+if counted then
+  local meta = KEYS[%(meta)s]
+  local was = call('HMGET', meta, 'message_count', 'token_count', 'created_at', 'title')
+  local function number(text)
+    local n = tonumber(text)
+    return n and n >= 0 and n < 9007199254740992 and n or 0
+  end
+  local held = was[1] and math.max(number(was[1]) + counted, 0)
+    or math.max(call('LLEN', KEYS[1]) + call('LLEN', KEYS[%(archived)s]), counted)
+  local fields = {'last_active', ARGV[3], 'message_count', string.format('%%.0f', held),
+    'token_count', string.format('%%.0f', number(was[2]) + tonumber(ARGV[7]))}
+  local function set(name, value, unless)
+    if value ~= '' and not unless then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  set('created_at', ARGV[3], was[3])
+  set('user_id', ARGV[4])
+  set('model', ARGV[5])
+  set('title', ARGV[6], was[4])
+  call('HSET', meta, unpack(fields))
+  if user_list then
+    %(enter)s
+  end
+elseif user_list and call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
+  call('ZREM', user_list, ARGV[8])
+end
+"""
+# A user's list lives as long as the longest of its conversations; without an end if one has none.
+# A write without a TTL may leave one that is there: then the list has none, which does no harm.
+ENTER = """
+local first = call('EXISTS', user_list) == 0
+call('ZADD', user_list, ARGV[3], ARGV[8])
+if ttl == '' then
+  call('PERSIST', user_list)
+elseif first then
+  call('PEXPIRE', user_list, ttl)
+else
+  call('PEXPIRE', user_list, ttl, 'GT')
+end
+"""
+
+# What a script returns that was applied before. One with something to return has lost it.
+_NOTHING = "nil"
+LOST = f"redis.error_reply('{REPEATED} write: it was applied before')"
+
+PUSH = """
+local function push(key, first, last)
+  for start = first, last, 4000 do
+    call('RPUSH', key, unpack(ARGV, start, math.min(start + 3999, last)))
+  end
+end
+"""
+REFILL = """
+local function refill(key, first, last)
+  push(key, first, last)
+  if last < first then
+    call('DEL', key)
+  else
+    call('LTRIM', key, first - last - 1, -1)
+  end
+end
+"""
+
+_recording: dict[str, str] = {}
+"""The twin of each script that counts, by its text: the one that keeps a record, too."""
+
+
+def framed(
+    body: str,
+    *helpers: str,
+    counts: str = "",
+    repeated: str = _NOTHING,
+    may_empty: bool = False,
+) -> str:
+    """A script of ``body``, which finds its arguments from ``at`` on and leaves a ``result``.
+
+    Args:
+        body: The lines between the frame's.
+        helpers: The functions that it calls. A script without needless ones runs faster.
+        counts: By how much it changed the number of messages, as an expression in Lua; false where
+            it changed nothing. A record can be kept of a write that has it.
+        repeated: What it returns when it was applied before.
+        may_empty: It may leave nothing of the conversation.
+    """
+    parts = {
+        "body": "".join((*helpers, body)),
+        "remembered": REMEMBERED,
+        "emptied": _IF_EMPTIED if may_empty else "",
+        "repeated": repeated,
+    }
+    text = _lines(_FRAME % {**parts, "types": "2", "own": "#KEYS", "record": ""})
+    if counts:
+        record = _RECORD % {
+            "counts": counts,
+            "enter": ENTER,
+            "meta": number_of(_keys.META),
+            "archived": number_of(_keys.ARCHIVED),
+        }
+        own = "#KEYS - (ARGV[8] ~= '' and 1 or 0)"
+        types = str(2 + RECORD_ARGUMENTS)
+        _recording[text] = _lines(_FRAME % {**parts, "types": types, "own": own, "record": record})
+    return text
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line for line in map(str.strip, text.splitlines()) if line)
+
+
+def number_of(name: str) -> str:
+    """The number in KEYS of the sidecar ``name``."""
+    return str(2 + list(_keys.SIDECARS).index(name))
+
+
+def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = None) -> Command:
+    """The command that runs a framed script on the conversation of the list ``key``, once.
+
+    Args:
+        source: From ``framed``.
+        key: The list.
+        arguments: The body's.
+        ttl_ms: The TTL to restart; None leaves the expiry as it is.
+    """
+    keys = _keys.conversation_keys(key)
+    return (
+        "EVAL", source, str(len(keys)), *keys,
+        "", "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), "list",
+        *arguments,
+    )  # fmt: skip
+
+
+def with_token(command: Command, token: str | bytes) -> Command:
+    """The command of a ``script`` that is applied once, however often it arrives with ``token``."""
+    at = 3 + int(command[2])
+    return (*command[:at], token, *command[at + 1 :])
+
+
+def with_record(command: Command, record: tuple[str, ...], user_list: str | None) -> Command:
+    """The command of a ``script`` that counts, which keeps the conversation's record, too.
+
+    Args:
+        command: From ``script``.
+        record: Time, user, model, title, tokens, session id; each may be empty.
+        user_list: The key of the user's conversations, where the server can take both at once.
+    """
+    *when_who, session_id = record
+    keys, first = int(command[2]), 3 + int(command[2])
+    listed = () if user_list is None else (user_list,)
+    return (
+        "EVAL", _recording[str(command[1])], str(keys + len(listed)), *command[3:first], *listed,
+        *command[first : first + 2], *when_who, session_id if listed else "",
+        *command[first + 2 : first + 2 + keys], *("zset" for _ in listed),
+        *command[first + 2 + keys :],
+    )  # fmt: skip

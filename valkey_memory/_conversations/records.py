@@ -1,0 +1,247 @@
+"""The record of a conversation: whose it is, its title and model, when, how much.
+
+It is the sidecar ``meta``, a hash with the field names of Valkey's cookbook, and an entry in the
+list of its user's conversations, a sorted set by the time of the last activity. A write keeps both
+in its own round trip. The record is what counts: an entry without a conversation, or of one that is
+another user's now, is passed over, and dropped when the list is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
+
+from .. import _keys
+from .._arguments import MAXIMUM, check_count, shown
+from .._errors import InvalidArgumentError
+from .._messages.codecs import Codec
+from .._plans import AskCluster, Change, Now, Plan, change_plan, changes_plan, nothing
+from .frame import ENTER, with_record
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+Listing: TypeAlias = Literal["enter", "touch", "leave"]
+"""Whether a conversation belongs in its user's list, does if it stands there, or does not."""
+CountTokens: TypeAlias = Callable[[list[Any]], int]
+"""Says how many tokens messages are."""
+
+
+class RecordOptions(TypedDict, total=False):
+    """What a single write says for the record, as keyword arguments."""
+
+    user_id: str | None
+    model: str | None
+    title: str | None
+    tokens: int | None
+
+
+class Note(NamedTuple):
+    """What a write says for the record; what is None stays as it is."""
+
+    user_id: str | None = None
+    model: str | None = None
+    title: str | None = None
+    """Of a record without one."""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder(Generic[M]):
+    """What a store notes at each of its writes, and how.
+
+    Args:
+        codec: Knows what a message says of its tokens.
+        key_prefix: Of the conversations.
+        user_id, model, title, count_tokens: Those of the store.
+
+    Raises:
+        InvalidArgumentError: One of them cannot work.
+    """
+
+    codec: Codec[M]
+    key_prefix: str
+    user_id: str | None = None
+    model: str | None = None
+    title: str | None = None
+    count_tokens: CountTokens | None = None
+
+    def __post_init__(self) -> None:
+        check_record(self.user_id, self.model, self.title)
+        if self.count_tokens is not None and not callable(self.count_tokens):
+            raise InvalidArgumentError(
+                "count_tokens must be a callable of a list of messages that returns an integer, "
+                f"not {shown(self.count_tokens)}"
+            )
+
+    def note(self, messages: Sequence[M] = (), record: RecordOptions | None = None) -> Note | None:
+        """What to note of a write of ``messages``; None where no record is kept.
+
+        What ``record`` says comes before what the store knows. Tokens are, by the first that there
+        is, those of ``record``, the store's counter, and what the messages themselves say.
+
+        Raises:
+            InvalidArgumentError: An argument cannot work, or the counter returned no count.
+            TypeError: ``record`` has an unknown key.
+        """
+        user_id, model, title, tokens = self.user_id, self.model, self.title, None
+        if record:
+            if unknown := record.keys() - RecordOptions.__annotations__.keys():
+                raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+            user_id = _first(record.get("user_id"), user_id)
+            model = _first(record.get("model"), model)
+            title = _first(record.get("title"), title)
+            tokens = record.get("tokens")
+            check_record(user_id, model, title)
+            check_count(tokens, "tokens", minimum=0, optional=True)
+        given = (user_id, model, title, tokens, self.count_tokens)
+        if all(one is None for one in given):
+            return None
+        return Note(user_id, model, title, self._tokens(messages) if tokens is None else tokens)
+
+    def _tokens(self, messages: Sequence[M]) -> int:
+        if self.count_tokens is None or not messages:
+            said = map(self.codec.tokens, messages)
+            return min(sum(tokens for tokens in said if tokens), MAXIMUM)
+        tokens = self.count_tokens(list(messages))
+        if type(tokens) is not int or not 0 <= tokens <= MAXIMUM:
+            raise InvalidArgumentError(
+                f"count_tokens returned {shown(tokens)}, not an integer of at least 0"
+            )
+        return tokens
+
+    def write_plan(
+        self,
+        session_id: str,
+        change: Change[Any],
+        note: Note | None,
+        *,
+        listing: Listing = "touch",
+        ttl_ms: int | None,
+        reading: Change[T] | None = None,
+    ) -> Plan[Any]:
+        """Send ``change``, a script, and keep the record that ``note`` is for. One round trip.
+
+        Args:
+            session_id: The conversation.
+            change: What to send. It is applied once, or may be repeated.
+            note: What to note, if anything.
+            listing: What it means for the user's list where that is on another server.
+            ttl_ms: The TTL that the change restarts.
+            reading: What to read before, together with it; then its result is returned.
+        """
+        before = () if reading is None else (reading,)
+        if note is None:
+            return (yield from _sent_plan(*before, change))
+        now = seconds((yield Now()))
+        if note.user_id is None:
+            return (yield from _sent_plan(*before, noted(change, session_id, note, now, None)))
+        user_list = _keys.user_key(self.key_prefix, note.user_id, _keys.SESSIONS)
+        if not (yield AskCluster(change.operation)):
+            change = noted(change, session_id, note, now, user_list)
+            return (yield from _sent_plan(*before, change))
+        if listing == "leave":
+            of_list = leave(user_list, [(session_id, "")])
+        else:
+            there = listing == "touch"
+            of_list = enter(user_list, session_id, now, ttl_ms, only_if_there=there)
+        change = noted(change, session_id, note, now, None)
+        results = yield from changes_plan(of_list, *before, change)
+        return results[1]
+
+
+def _sent_plan(*changes_: Change[Any]) -> Plan[Any]:
+    """Send what is one change or two, and return the result of the first."""
+    if len(changes_) == 1:
+        return (yield from change_plan(changes_[0]))
+    return (yield from changes_plan(*changes_))[0]
+
+
+def _first(value: T | None, other: T | None) -> T | None:
+    return other if value is None else value
+
+
+def check_record(user_id: str | None, model: str | None, title: str | None) -> None:
+    """Raise InvalidArgumentError where one of them cannot stand in a record."""
+    if user_id is not None:
+        _keys.check_user_id(user_id)
+    if model is not None:
+        check_text(model, "model")
+    if title is not None:
+        check_text(title, "title")
+
+
+def check_text(value: object, name: str) -> str:
+    """Return ``value``; raise InvalidArgumentError unless it is a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentError(f"{name} must be a non-empty string, not {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"{name} {shown(value)} is not valid Unicode: {error.reason}"
+        ) from error
+    return value
+
+
+def seconds(milliseconds: int) -> str:
+    """A time as records have it: Unix seconds, with milliseconds."""
+    return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
+
+
+# Changes
+
+
+def noted(
+    change: Change[T], session_id: str, note: Note, now: str, user_list: str | None
+) -> Change[T]:
+    """``change``, a script, as one that keeps the record, too."""
+    (command,) = change.commands
+    values = (now, note.user_id or "", note.model or "", note.title or "", str(note.tokens))
+    return change._replace(commands=(with_record(command, (*values, session_id), user_list),))
+
+
+# The arguments are those of the frame's record, so that both enter alike.
+_CHECKED = """
+local call, user_list, ttl = redis.call, KEYS[1], ARGV[2]
+local found = call('TYPE', user_list).ok
+if found ~= 'zset' and found ~= 'none' then
+  return redis.error_reply('WRONGTYPE ' .. user_list .. ' is a ' .. found .. ', no zset')
+end
+"""
+_ENTER = _CHECKED + "if ARGV[1] ~= '' and not call('ZSCORE', user_list, ARGV[8]) then return end"
+_ENTER += ENTER
+# Arguments from the third on: session ids, each with the time of its entry, or '' for any.
+_LEAVE = (
+    _CHECKED
+    + """
+for i = 3, #ARGV, 2 do
+  local score = call('ZSCORE', user_list, ARGV[i])
+  if score and (ARGV[i + 1] == '' or tonumber(score) == tonumber(ARGV[i + 1])) then
+    call('ZREM', user_list, ARGV[i])
+  end
+end
+"""
+)
+
+
+def enter(
+    user_list: str, session_id: str, now: str, ttl_ms: int | None, *, only_if_there: bool = False
+) -> Change[None]:
+    """Put a conversation in its user's list, or note when it was last active."""
+    ttl = "" if ttl_ms is None else str(ttl_ms)
+    flag = "there" if only_if_there else ""
+    arguments = (flag, ttl, now, "", "", "", "", session_id)
+    command = ("EVAL", _ENTER, "1", user_list, *arguments)
+    return Change(f"enter into {user_list!r}", user_list, (command,), nothing, repeatable=True)
+
+
+def leave(user_list: str, entries: Iterable[tuple[str, str]]) -> Change[None]:
+    """Take conversations from their user's list, each where its entry is of the given time.
+
+    An empty time stands for any.
+    """
+    flat = [part for entry in entries for part in entry]
+    command = ("EVAL", _LEAVE, "1", user_list, "", "", *flat)
+    return Change(f"leave {user_list!r}", user_list, (command,), nothing, repeatable=True)
