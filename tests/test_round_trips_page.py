@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
+from valkey_memory import (
+    Document,
+    EmbeddedValkey,
+    MessageStore,
+    SessionStore,
+    ValkeyConnection,
+    VectorIndex,
+)
 from valkey_memory._plans import AskCluster, Work, WriteToken
 
 from . import search_server
@@ -86,6 +93,23 @@ EXACT: dict[str, Action] = {
 }
 
 
+RECORDED: dict[str, Action] = {
+    "`append`": lambda s: s.append("a", hello()[0]),
+    "`messages`, with `refresh_ttl_on_read`": lambda s: s.messages("a"),
+    "`delete`": lambda s: s.delete("c"),
+    "`SessionStore.get`": lambda s: of(s).get("a"),
+    "`SessionStore.update`": lambda s: of(s).update("a", title="Hello"),
+    "`SessionStore.update`, with `user_id`": lambda s: of(s).update("a", user_id="alice"),
+    "`SessionStore.of_user`, here of 2": lambda s: of(s).of_user("alice"),
+    "`SessionStore.delete`": lambda s: of(s).delete("b"),
+}
+
+
+def of(store: MessageStore) -> SessionStore:
+    """The sessions of a store."""
+    return SessionStore(connection=store.connection, key_prefix=store.key("x")[:-1])
+
+
 @contextmanager
 def counted(connection: ValkeyConnection) -> Iterator[list[object]]:
     """The round trips that ``connection`` makes."""
@@ -151,6 +175,11 @@ def connection(server: EmbeddedValkey) -> Iterator[ValkeyConnection]:
             "Conversations with TTL and window",
             EXPIRING,
             {"ttl": 60, "max_messages": 50, "refresh_ttl_on_read": True},
+        ),
+        (
+            "Conversations with a record",
+            RECORDED,
+            {"ttl": 60, "max_messages": 50, "refresh_ttl_on_read": True, "user_id": "alice"},
         ),
     ],
 )

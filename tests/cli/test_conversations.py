@@ -70,6 +70,32 @@ def test_sessions_by_their_beginning(at: Run, store: MessageStore) -> None:
     assert len(rows(at("sessions", "--limit", "2", "--json"))) == 2
 
 
+def test_sessions_of_a_user(at: Run, store: MessageStore) -> None:
+    store.append("monday", user("a"), user_id="alice", tokens=1200, title="Deploy\n[bold]it")
+    store.append("friday", user("b"), user_id="alice", model="claude-sonnet")
+    store.append("bobs", user("c"), user_id="bob")
+    store.append("plain", user("d"))
+    found = rows(at("sessions", "--user", "alice", "--json"))
+    assert [one["session_id"] for one in found] == ["friday", "monday"]
+    assert (found[1]["title"], found[1]["token_count"]) == ("Deploy\n[bold]it", 1200)
+    text = at("sessions", "--user", "alice")
+    lines = text.stdout.splitlines()
+    assert re.fullmatch(r"20\S+ \S+ +1 +0  friday  claude-sonnet", lines[1])
+    assert re.fullmatch(r"20\S+ \S+ +1 +1,200  monday  Deploy\\u000a\[bold\]it", lines[2])
+    assert "2 conversations of 'alice'" in text.stderr
+    found = rows(at("sessions", "mon", "--user", "alice", "--json"))
+    assert [one["session_id"] for one in found] == ["monday"]
+    assert len(rows(at("sessions", "--user", "alice", "--limit", "1", "--json"))) == 1
+
+
+def test_no_session_of_a_user(at: Run, store: MessageStore) -> None:
+    store.append("alice-1", user("a"))
+    result = at("sessions", "--user", "alice")
+    assert result.stdout == ""
+    assert "user_id" in result.stderr
+    assert at("sessions", "--user", "", status=2).stderr.count("user_id") == 1
+
+
 def test_no_session_is_said_on_stderr(at: Run) -> None:
     result = at("sessions")
     assert result.stdout == ""

@@ -514,10 +514,13 @@ def test_a_record_of_another_type_is_refused_first(
     make_store().append("s", said("a")[0])
     send(connection, "SET", meta, "mine")
     store = make_store(user_id="alice", ttl=60)
-    for action in (
-        lambda: store.append("s", said("b")[0]), lambda: store.delete("s"),
-        lambda: sessions.get("s"), lambda: sessions.update("s", title="x"),
-    ):  # fmt: skip
+    actions: list[Callable[[], object]] = [
+        lambda: store.append("s", said("b")[0]),
+        lambda: store.delete("s"),
+        lambda: sessions.get("s"),
+        lambda: sessions.update("s", title="x"),
+    ]
+    for action in actions:
         with pytest.raises(KeyTypeError):
             action()
     assert send(connection, "GET", meta) == b"mine"
@@ -556,7 +559,8 @@ def test_a_users_list_of_another_type(
 def expiry(connection: ValkeyConnection, prefix: str) -> tuple[int, int]:
     """Whole seconds that the record and the user's list have left."""
     left = [send(connection, "PTTL", key) for key in keys_of(prefix, "s", "alice")]
-    return tuple(-(-one // 1000) if one > 0 else one for one in left)  # type: ignore[return-value]
+    record, user_list = (-(-one // 1000) if one > 0 else one for one in left)
+    return record, user_list
 
 
 def test_record_and_list_expire_with_the_conversation(

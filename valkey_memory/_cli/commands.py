@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import conversations, demo, doctor, search, stats, transfer
+from . import conversations, demo, doctor, search, sessions, stats, transfer
 from .app import app
 
-app.command("sessions")(conversations.sessions)
+app.command("sessions")(sessions.sessions)
 app.command("show")(conversations.show)
 app.command("search")(search.search)
 app.command("stats")(stats.stats)

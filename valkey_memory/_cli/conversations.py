@@ -1,11 +1,10 @@
-"""``sessions``, ``show`` and ``delete``."""
+"""``show`` and ``delete``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Annotated, Any
 
 import orjson
@@ -22,60 +21,8 @@ from .._server.connection import ValkeyConnection
 from . import output
 from .app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
 from .output import amount, out, say, visible, visible_lines
-from .walking import conversation_pages
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session id.")]
-
-
-def sessions(
-    begins: Annotated[
-        str, typer.Argument(metavar="[BEGINNING]", help="Only session ids that begin so.")
-    ] = "",
-    limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Stop after so many; 0 is all.")
-    ] = 0,
-    url: Url = None,
-    key_prefix: KeyPrefix = "chat:",
-    timeout: Timeout = 5.0,
-    json: Json = False,
-) -> None:
-    """List conversations with the number of messages and the time they have left.
-
-    Prints while it walks the keyspace, so only each page of it is sorted.
-    """
-    with connected(url, timeout, key_prefix) as connection:
-        found = chain.from_iterable(conversation_pages(connection, key_prefix, begins))
-        number = messages = 0
-        for one in islice(found, limit or None):
-            number += 1
-            messages += one.messages
-            if json:
-                output.print_json(
-                    {
-                        "session_id": one.id,
-                        "messages": one.messages,
-                        "archived": one.archived,
-                        "ttl_seconds": one.ttl,
-                    }
-                )
-                continue
-            if number == 1:
-                say(("MESSAGES  ARCHIVED  EXPIRES IN  SESSION", "bold"))
-            say(
-                (f"{one.messages:>8,}", "cyan"),
-                f"  {one.archived or '-':>8}  ",
-                (f"{output.duration(one.ttl):>10}", "" if one.ttl_ms is not None else "dim"),
-                f"  {visible(one.id)}",
-            )
-    if json:
-        return
-    if not number:
-        under = f"{key_prefix}{begins}"
-        output.tell(f"No conversation under {under!r}. Is --key-prefix right?")
-    else:
-        output.tell(
-            f"{amount(number, 'conversation')} with {amount(messages, 'message')}", style="dim"
-        )
 
 
 @dataclass(frozen=True, slots=True)
