@@ -33,6 +33,7 @@ benchmark: $(DEV)
 	$(PIP) --group benchmark
 	$(BIN)/python benchmarks/chat_history.py
 	$(BIN)/python benchmarks/vector_store.py
+	$(BIN)/python benchmarks/sessions.py
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'

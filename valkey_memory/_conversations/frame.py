@@ -14,6 +14,11 @@ are on one server, the list of its user's conversations. The frame holds four ru
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from itertools import product
+from string import ascii_uppercase
+
 from .. import _keys
 from .._plans import Command
 from .._server.failures import REPEATED
@@ -170,7 +175,7 @@ def framed(
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
-    text = _lines(_FRAME % {**parts, "types": "2", "own": "#KEYS", "record": ""})
+    text = shortened(_FRAME % {**parts, "types": "2", "own": "#KEYS", "record": ""})
     if counts:
         record = _RECORD % {
             "counts": counts,
@@ -180,12 +185,32 @@ def framed(
         }
         own = "#KEYS - (ARGV[8] ~= '' and 1 or 0)"
         types = str(2 + RECORD_ARGUMENTS)
-        _recording[text] = _lines(_FRAME % {**parts, "types": types, "own": own, "record": record})
+        _recording[text] = shortened(
+            _FRAME % {**parts, "types": types, "own": own, "record": record}
+        )
     return text
 
 
-def _lines(text: str) -> str:
-    return "\n".join(line for line in map(str.strip, text.splitlines()) if line)
+_LOCALS = re.compile(r"\blocal (?:function )?(\w+(?:, \w+)*)")
+_QUOTED_OR_NAME = re.compile(r"'[^']*'|(?<![.\w])[a-z_]{3,}\b")
+
+
+def shortened(text: str) -> str:
+    """A script without blanks at the ends of its lines, and with short names for its locals.
+
+    A script is sent and hashed at each call, so a third of its length is a twentieth of a turn.
+    """
+    text = "\n".join(line for line in map(str.strip, text.splitlines()) if line)
+    found = dict.fromkeys(name for names in _LOCALS.findall(text) for name in names.split(", "))
+    short = dict(zip((name for name in found if len(name) > 2), _short_names(), strict=False))
+    return _QUOTED_OR_NAME.sub(lambda match: short.get(match[0], match[0]), text)
+
+
+def _short_names() -> Iterator[str]:
+    for first in ascii_uppercase:
+        yield first
+    for first, second in product(ascii_uppercase, ascii_uppercase):
+        yield first + second
 
 
 def number_of(name: str) -> str:
