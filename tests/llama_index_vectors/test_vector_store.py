@@ -822,6 +822,7 @@ def test_making_a_store_asks_no_server() -> None:
         ({"m": 0}, "m must be 1 to"),
         ({"ef_runtime": 5000}, "ef_runtime must be 1 to 4096"),
         ({"metadata_fields": {"a b": "tag"}}, "metadata field 'a b'"),
+        ({"metadata_fields": ["a"]}, "metadata_fields must be a dict, not a list"),
         ({"metadata_fields": {"a": "date"}}, "metadata field 'a' has the type 'date'"),
         ({"metadata_fields": {"llama_node_id": "tag"}}, r"\['llama_node_id'\] are the store's own"),
         ({"refresh_ttl_on_read": True}, "refresh_ttl_on_read needs a ttl"),

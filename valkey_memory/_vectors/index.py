@@ -102,7 +102,7 @@ class VectorIndex:
         schema = IndexSchema(
             name=name,
             dimension=dimension,
-            fields=dict(fields or {}),
+            fields=fields or {},
             storage=storage,
             metric=metric,
             algorithm=algorithm,
