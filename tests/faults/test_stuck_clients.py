@@ -45,6 +45,8 @@ def test_a_dead_path(proxy: Proxy, runner: asyncio.Runner | None) -> None:
             call("append", "s", said(text)[0])
         assert texts(call("messages", "s")) == list("abcd")
         assert proxy.connections <= before + 2  # the client's, and an examination's
+        proxy.kill_paths()
+        assert call("sessions") == ["s"]  # by SCAN
 
 
 def test_many_callers_and_a_dead_path_open_few_connections(proxy: Proxy) -> None:
