@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 HEADING = "Summary of the conversation so far:\n"
 """What the system message begins with that stands for the summary."""
+FIELDS = ("text", "version", "summarised", "updated_at")
+"""Of the hash; the others are of a claim, or of what failed."""
 READ_AT_MOST = 1_000
 """Of a conversation's oldest messages, so many are looked at to be summarised at once."""
 
