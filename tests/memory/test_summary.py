@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -28,6 +30,7 @@ from valkey_memory import (
     _keys,
 )
 from valkey_memory._conversations.summaries import HEADING, READ_AT_MOST
+from valkey_memory._memory.prompts import DEFAULT_PROMPT, read_answer, render
 from valkey_memory._messages.tokens import count_tokens
 from valkey_memory.adapters import ConversationStore
 
@@ -766,6 +769,73 @@ def test_a_store_says_what_its_summary_cannot_do(make_store: Any) -> None:
     make_store(summary=Summary(model_of), max_messages=13)
 
 
-def test_an_error_says_no_secret() -> None:
+def test_its_repr_names_the_kind_of_model() -> None:
     assert repr(Summary(model_of)) == "Summary(function, keep_last=6, when_over=12)"
-    assert issubclass(ModelAnswerError, Exception)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
+def test_it_can_be_copied(
+    connection: ValkeyConnection, prefix: str, copied: Callable[[Summary], Summary]
+) -> None:
+    summary = copied(Summary(model_of, keep_last=2, when_over=4, background=True))
+    store = MessageStore(connection=connection, key_prefix=prefix, summary=summary)
+    store.extend("s", turns(0, 3))
+    summary.close()
+    assert store.summary("s") == "x"
+
+
+# Prompts
+
+
+def rendered(prompt: Any = None, max_tokens: int | None = None) -> str:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
+    elements: list[dict[str, Any]] = [
+        {"role": "user", "content": "{summary} of {messages}?"},
+        {"role": "assistant", "content": [{"type": "text", "text": "It"}, image]},
+        {"role": "user", "content": [{"toolResult": {"content": [{"text": "x" * 3000}]}}]},
+        {"role": "assistant", "content": [{"toolUse": {"name": "f", "input": {"q": 1}}}]},
+        {"role": "tool", "content": None},
+    ]
+    return render(prompt, "the {messages} before", elements, max_tokens)
+
+
+def test_what_was_said_fills_no_place() -> None:
+    prompt = rendered("{summary}|{messages}|{limit}|{max_tokens}", 7)
+    before, messages, limit, tokens = prompt.split("|")
+    assert before == "the {messages} before"
+    assert (limit, tokens) == ("{limit}", "7")
+    first, second, third, fourth, fifth = messages.splitlines()[:1] + messages.splitlines()[-4:]
+    assert first == "user: {summary} of {messages}?"
+    assert second == "[image_url]"
+    assert third == f"tool result: {'x' * 2000} [... 1000 more]"
+    assert fourth == 'assistant: [calls f with {"q":1}]'
+    assert fifth == "tool result: "
+
+
+def test_the_default_prompt_tells_the_limit() -> None:
+    assert "Use at most 7 tokens." in rendered(max_tokens=7)
+    assert "{" not in DEFAULT_PROMPT.format(limit="", summary="", messages="")
+
+
+def test_a_prompt_may_be_a_function(make_store: Any, model: ScriptedModel) -> None:
+    def prompt(summary: str, messages: list[dict[str, Any]]) -> str:
+        return f"{summary}: {len(messages)} {messages[0]['content']}"
+
+    store = make_store(summary=Summary(model, keep_last=2, when_over=4, prompt=prompt))
+    store.extend("s", turns(0, 3))
+    assert model.prompts == [": 4 u0"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "max_tokens", "text"),
+    [
+        (" It works. \n", 3, "It works."),
+        ("One. Two is longer.", 3, "One. Two is"),
+        ("One is here. Two is longer.", 4, "One is here."),
+        ("x" * 50, 10, "x" * 40),
+    ],
+)
+def test_a_summary_that_is_too_long_is_cut(answer: str, max_tokens: int, text: str) -> None:
+    assert read_answer(answer, max_tokens) == text
+    with pytest.raises(ModelAnswerError):
+        read_answer("x" * 100_001, max_tokens)

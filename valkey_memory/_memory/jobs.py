@@ -58,6 +58,9 @@ class BackgroundJobs:
         if self._threads:
             await in_thread(self.join, seconds, "joining the summaries in the background")
 
+    def __reduce__(self) -> tuple[type[BackgroundJobs], tuple[()]]:
+        return BackgroundJobs, ()  # a copy has jobs of its own
+
     def _forget_parent(self) -> None:
         if self._pid != os.getpid():
             self.__init__()  # type: ignore[misc]
