@@ -28,6 +28,7 @@ from .listing import session_ids_plan
 from .records import CountTokens, Listing, Note, Recorder, RecordOptions
 from .summaries import Summarizer, check_summarizer
 from .window_plans import (
+    NOTHING_ABOVE,
     Above,
     TokenCounter,
     WhenTooLarge,
@@ -244,10 +245,10 @@ class ConversationPlans(Generic[M]):
     ) -> Plan[tuple[Above[M], T]]:
         """What ``change`` reads, and above it the summary, in stores that have one made."""
         if self._summary is None:
-            return Above[M](), (yield from self._read_plan(session_id, change))
+            return NOTHING_ABOVE, (yield from self._read_plan(session_id, change))
         text, found = yield from self._read_plan(session_id, summaries.with_text(change))
         if not text:
-            return Above[M](), found
+            return NOTHING_ABOVE, found
         element = summaries.element(text)
         tokens = estimated_tokens([element])
         messages = [self._codec.decode(element)]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .._arguments import MAXIMUM, check_count, shown
 from .._errors import InvalidArgumentError
@@ -48,6 +48,9 @@ class Above(NamedTuple, Generic[M]):
     messages: Sequence[M] = ()
     tokens: int = 0
     """Of them, where somebody counts."""
+
+
+NOTHING_ABOVE: Above[Any] = Above()
 
 
 class Tail(NamedTuple):
