@@ -50,7 +50,9 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
             ``valkey_memory.MessageStore``, which describes them. ``user_id``, ``model``, ``title``,
             ``count_tokens``: each write keeps a record of the conversation, which
             ``valkey_memory.SessionStore`` reads and lists by user. Tokens are those of the
-            messages' ``usage_metadata`` where nothing counts them.
+            messages' ``usage_metadata`` where nothing counts them. ``summary``: a
+            ``valkey_memory.Summary``, which makes one of old messages; reading then begins with it,
+            as a SystemMessage, which is not stored again where it comes back.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
@@ -185,6 +187,25 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
     async def aclear(self) -> None:
         """Delete this conversation, and no other. One atomic round trip."""
         await self.store.adelete(self.session_id)
+
+    def summary(self) -> str | None:
+        """The text of the summary; None before the first."""
+        return self.store.summary(self.session_id)
+
+    async def asummary(self) -> str | None:
+        """Async ``summary``."""
+        return await self.store.asummary(self.session_id)
+
+    def summarize_now(self) -> bool:
+        """Summarise all but the newest messages; whether there is a new summary.
+
+        What the model throws is raised.
+        """
+        return self.store.summarize_now(self.session_id)
+
+    async def asummarize_now(self) -> bool:
+        """Async ``summarize_now``."""
+        return await self.store.asummarize_now(self.session_id)
 
     def ttl_left(self) -> float | None:
         """Seconds until the conversation expires; None: never; 0.0: there is none."""

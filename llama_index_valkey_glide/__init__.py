@@ -13,12 +13,19 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from ._chat_store import ValkeyChatStore
 from ._db_chat_store import ValkeyDBChatStore
 from ._embedding import LangChainEmbedding
+from ._summary_block import ValkeySummaryBlock
 from ._vector_store import ValkeyVectorStore
 
 # ChatMemoryBuffer.from_string finds stores here.
 RECOGNIZED_CHAT_STORES[ValkeyChatStore.class_name()] = ValkeyChatStore  # type: ignore[assignment]
 
-__all__ = ["LangChainEmbedding", "ValkeyChatStore", "ValkeyDBChatStore", "ValkeyVectorStore"]
+__all__ = [
+    "LangChainEmbedding",
+    "ValkeyChatStore",
+    "ValkeyDBChatStore",
+    "ValkeySummaryBlock",
+    "ValkeyVectorStore",
+]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:

@@ -47,6 +47,9 @@ class ValkeyChatStore(ChatStoreFields, BaseChatStore):
             ``valkey_memory.SessionStore`` reads and lists by user. ``model``, ``title``: for it.
         count_tokens: Counts tokens for the record: a function of a list of messages. Default: the
             usage that messages carry in ``additional_kwargs``. Not written down.
+        summary: A ``valkey_memory.Summary``, which makes one of old messages; ``get_messages`` then
+            begins with it, as a system message, which is not stored again where it comes back.
+            Indexes are those of the messages, without it. Not written down.
 
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.

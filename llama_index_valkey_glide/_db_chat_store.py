@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
@@ -61,6 +63,8 @@ class ValkeyDBChatStore(ChatStoreFields, AsyncDBChatStore):
     Raises:
         valkey_memory.ValkeyMemoryError: Its subclasses; see ``valkey_memory.MessageStore``.
     """
+
+    _takes_summary: ClassVar[bool] = False
 
     @classmethod
     def class_name(cls) -> str:

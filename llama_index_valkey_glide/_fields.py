@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import (
@@ -16,7 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
-from valkey_memory import ConfigurationError, ValkeyConnection
+from valkey_memory import ConfigurationError, Summary, ValkeyConnection
 from valkey_memory.adapters import (
     TTL,
     ConversationStore,
@@ -55,6 +55,8 @@ class ChatStoreFields(Rebuilt):
 
     _connection: ValkeyConnection = PrivateAttr()
     _count_tokens: CountTokens | None = PrivateAttr(default=None)
+    _summary: Summary | None = PrivateAttr(default=None)
+    _takes_summary: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class ChatStoreFields(Rebuilt):
         model: str | None = None,
         title: str | None = None,
         count_tokens: CountTokens | None = None,
+        summary: Summary | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         # Wrong options fail here, before pydantic makes other values of them.
@@ -88,7 +91,13 @@ class ChatStoreFields(Rebuilt):
             model=model,
             title=title,
             count_tokens=count_tokens,
+            summary=summary,
         )
+        if summary is not None and not self._takes_summary:
+            raise ConfigurationError(
+                f"{type(self).__name__} has no summary of its own: Memory counts its messages, and "
+                "archives as many. Give Memory a ValkeySummaryBlock"
+            )
         super().__init__(
             url=url if connection is None else connection.url,
             ttl=_seconds(ttl),
@@ -103,6 +112,7 @@ class ChatStoreFields(Rebuilt):
         )
         self._connection = store.connection
         self._count_tokens = count_tokens
+        self._summary = summary
 
     @property
     def _store(self) -> ConversationStore[ChatMessage]:
@@ -122,6 +132,7 @@ class ChatStoreFields(Rebuilt):
             model=self.model,
             title=self.title,
             count_tokens=self._count_tokens,
+            summary=self._summary,
         )
 
     @field_serializer("ttl")
@@ -141,11 +152,12 @@ class ChatStoreFields(Rebuilt):
                 "this store was made with a connection that no URL describes, so it cannot be "
                 "written down: make it with url="
             )
-        if self._count_tokens is not None:
-            raise ConfigurationError(
-                "this store counts with a function, count_tokens, so it cannot be written down: "
-                "make it without, and the record counts what the messages say of their usage"
-            )
+        for name, value in (("count_tokens", self._count_tokens), ("summary", self._summary)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"this store has {name}=, which cannot be written down: make it without, and "
+                    "pass it again where the store is rebuilt"
+                )
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """The public fields and ``class_name``; ``from_dict`` makes an equal store of them."""

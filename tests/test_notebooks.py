@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
@@ -130,15 +133,45 @@ def test_its_outputs_are_stored(path: Path) -> None:
                 assert not MACHINE_PATH.search(text), f"{text}\nby {cell.source}"
 
 
-@each_notebook
-def test_it_installs_in_one_cell(path: Path) -> None:
-    cells = code_cells(read(path))
-    installing = [
-        number
-        for number, cell in enumerate(cells)
-        if '%pip install --quiet "valkey-glide-memory[notebooks]"' in cell.source
-    ]
-    assert installing == [0]
+def test_all_install_in_the_same_first_cell() -> None:
+    first = {code_cells(read(path))[0].source for path in NOTEBOOKS}
+    assert len(first) == 1
+    assert all("pip" not in cell.source for path in NOTEBOOKS for cell in code_cells(read(path))[1:]
+               if "llama-index-llms" not in cell.source)  # fmt: skip
+
+
+def run_install_cell(folder: Path, monkeypatch: pytest.MonkeyPatch, done: Any) -> list[str]:
+    """What the install cell runs in ``folder``, where pip ends like ``done``."""
+    commands: list[list[str]] = []
+
+    def pip(command: list[str], **_: object) -> Any:
+        commands.append(command)
+        return done
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(subprocess, "run", pip)
+    exec(code_cells(read(NOTEBOOKS[0]))[0].source, {})  # noqa: S102
+    (command,) = commands
+    return command
+
+
+DONE = SimpleNamespace(returncode=0, stdout="", stderr="")
+
+
+def test_a_clone_installs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project may be on no index yet."""
+    command = run_install_cell(ROOT / "notebooks", monkeypatch, DONE)
+    assert command[1:4] == ["-m", "pip", "install"]
+    assert command[-1] == f"{ROOT}[notebooks]"
+    assert run_install_cell(tmp_path, monkeypatch, DONE)[-1] == "valkey-glide-memory[notebooks]"
+
+
+def test_an_installation_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = SimpleNamespace(returncode=1, stdout="", stderr="ERROR: No matching distribution")
+    with pytest.raises(SystemExit, match=r"(?s)pip install.*failed:.*No matching distribution"):
+        run_install_cell(tmp_path, monkeypatch, failed)
 
 
 def test_there_are_notebooks() -> None:

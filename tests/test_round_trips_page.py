@@ -15,6 +15,7 @@ from valkey_memory import (
     EmbeddedValkey,
     MessageStore,
     SessionStore,
+    Summary,
     ValkeyConnection,
     VectorIndex,
 )
@@ -105,6 +106,17 @@ RECORDED: dict[str, Action] = {
 }
 
 
+SUMMARISED: dict[str, Action] = {
+    "`append`": lambda s: s.append("new", hello()[0]),
+    "`append` that leaves more than `when_over` messages": lambda s: s.append("a", hello()[0]),
+    "`messages`, with `refresh_ttl_on_read`": lambda s: s.messages("a"),
+    "`messages(max_tokens=1000)`, with `refresh_ttl_on_read`": lambda s: s.messages(
+        "a", max_tokens=1000
+    ),
+    "`summary`": lambda s: s.summary("a"),
+}
+
+
 def of(store: MessageStore) -> SessionStore:
     """The sessions of a store."""
     return SessionStore(connection=store.connection, key_prefix=store.key("x")[:-1])
@@ -180,6 +192,16 @@ def connection(server: EmbeddedValkey) -> Iterator[ValkeyConnection]:
             "Conversations with a record",
             RECORDED,
             {"ttl": 60, "max_messages": 50, "refresh_ttl_on_read": True, "user_id": "alice"},
+        ),
+        (
+            "Conversations with a summary",
+            SUMMARISED,
+            {
+                "ttl": 60,
+                "max_messages": 50,
+                "refresh_ttl_on_read": True,
+                "summary": Summary(lambda prompt: "It is long.", keep_last=6, when_over=20),
+            },
         ),
     ],
 )

@@ -25,6 +25,7 @@ from ._errors import (
     InvalidSessionIdError,
     KeyTypeError,
     MessageEncodeError,
+    ModelAnswerError,
     NotPrimaryError,
     OperationTimeoutError,
     PermissionDeniedError,
@@ -36,6 +37,7 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.summary import Summary
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -69,6 +71,7 @@ __all__ = [
     "InvalidSessionIdError",
     "KeyTypeError",
     "MessageEncodeError",
+    "ModelAnswerError",
     "NotPrimaryError",
     "MessageStore",
     "Numeric",
@@ -79,6 +82,7 @@ __all__ = [
     "ServerUnavailableError",
     "Session",
     "SessionStore",
+    "Summary",
     "Tag",
     "Text",
     "UnknownCommandError",

@@ -221,5 +221,9 @@ class IndexExistsError(CommandError):
     """The server has a search index of that name already. It was left as it is."""
 
 
+class ModelAnswerError(ValkeyMemoryError):
+    """What a chat model answered cannot be used: it is empty, or far too long."""
+
+
 class EmbeddedServerError(ValkeyMemoryError):
     """The embedded server cannot be started, or its directory is held by another process."""

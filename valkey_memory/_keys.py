@@ -25,7 +25,8 @@ from ._errors import (
 
 ARCHIVED = "archived"
 META = "meta"
-SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash"}
+SUMMARY = "summary"
+SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash", SUMMARY: "hash"}
 """Every sidecar a conversation may have, with the type of its value on the server.
 
 What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new

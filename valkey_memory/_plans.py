@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ._errors import ValkeyMemoryError
 from ._keys import slot
@@ -165,6 +165,24 @@ class Lanes:
         return await asyncio.gather(*map(drive, self.lanes))
 
 
+class Jobs(Protocol):
+    """Runs what nobody waits for."""
+
+    def start(self, job: Callable[[], object]) -> None:
+        """Run ``job`` in a thread."""
+
+    def astart(self, job: Awaitable[object]) -> None:
+        """Run ``job`` in a task of the running event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Run another plan, and go on without waiting for it. The reply is None."""
+
+    jobs: Jobs
+    plan: Callable[[], Plan[object]]
+
+
 # Steps that serve themselves
 
 
@@ -217,7 +235,9 @@ class Now(Work):
         return self.serve()
 
 
-Step: TypeAlias = Request | Scan | AskCluster | AskPrimaries | WriteToken | AskFacts | Lanes | Work
+Step: TypeAlias = (
+    Request | Scan | AskCluster | AskPrimaries | WriteToken | AskFacts | Lanes | Aside | Work
+)
 Plan: TypeAlias = Generator[Step, Reply, T]
 
 # Changes

@@ -23,6 +23,7 @@ from typing import Any
 
 from valkey_memory import ValkeyConnection, ValkeyMemoryError, _errors
 from valkey_memory._plans import (
+    Aside,
     AskCluster,
     AskFacts,
     AskPrimaries,
@@ -112,8 +113,8 @@ def _in_order(command: Command) -> Command:
 
 def describe(step: Step) -> dict[str, Any]:
     """A step as JSON, without its reply."""
-    # Nothing is said to the server; lanes are for a cluster only.
-    assert not isinstance(step, Work | WriteToken | AskFacts | Lanes)
+    # Nothing is said to the server, or by another plan; lanes are for a cluster only.
+    assert not isinstance(step, Work | WriteToken | AskFacts | Lanes | Aside)
     described: dict[str, Any] = {"step": type(step).__name__, "operation": step.operation}
     if isinstance(step, Request):
         # GLIDE sends a string and its UTF-8 bytes alike.

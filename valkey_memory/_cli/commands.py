@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import conversations, demo, doctor, search, sessions, stats, transfer
+from . import conversations, demo, doctor, search, sessions, stats, summarize, transfer
 from .app import app
 
 app.command("sessions")(sessions.sessions)
 app.command("show")(conversations.show)
+app.command("summarize")(summarize.summarize)
 app.command("search")(search.search)
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)

@@ -13,10 +13,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from .. import MessageStore
+from .._conversations.summaries import read_field
 from .._conversations.tail import Follower, look_plan
 from .._keys import list_key
 from .._messages.codecs import read_tool_call
 from .._messages.content import REASONING, block_type, split_data_url, standard_block
+from .._plans import change_plan
 from .._server.connection import ValkeyConnection
 from . import output
 from .app import CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected
@@ -74,7 +76,8 @@ def show(
     printer = Printer(raw=raw, json=json)
     with connected(url, timeout, key_prefix) as connection:
         old, elements, length = connection.run(look_plan(key, last, archived=archived))
-        if not elements and not old and not follow:
+        text = connection.run(change_plan(read_field(key, "text"))) if not raw else None
+        if not (elements or old or text or follow):
             raise CliError(
                 f"there is no conversation {session!r} at {key!r}; "
                 "valkey-memory sessions lists those that there are"
@@ -83,6 +86,8 @@ def show(
             printer.print(element, position, archived=True)
         if old and not (raw or json):
             say((f"-- {amount(len(old), 'message')} archived, the active ones follow --", "dim"))
+        if text:
+            printer.print_summary(text)
         printer.print_all(elements, length - len(elements))
         if follow:
             try:
@@ -119,6 +124,14 @@ class Printer:
         for position, element in enumerate(elements, first):
             self.print(element, position)
         out.file.flush()
+
+    def print_summary(self, text: str) -> None:
+        """What stands above the messages and is none of them."""
+        if self.json:
+            output.print_json({"summary": text})
+            return
+        say(("summary", output.ROLE_STYLES["system"]), ("  of the messages before", "dim"))
+        _print_body(Text(visible_lines(text)))
 
     def print(self, element: bytes, position: int, *, archived: bool = False) -> None:
         if self.json:
@@ -158,6 +171,10 @@ def _print_message(stored: Stored, position: int, *, archived: bool) -> None:
             ("  " + "  ".join(visible(note) for note in notes if note), "dim"),
         )
         body = Text("\n").join([*_content_lines(message.get("content")), *_call_lines(message)])
+    _print_body(body)
+
+
+def _print_body(body: Text) -> None:
     if not body.plain:
         return
     if out.is_terminal:

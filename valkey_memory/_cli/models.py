@@ -1,4 +1,4 @@
-"""Embedding models by name, for ``--embedding``. Nothing of them is imported before it is used."""
+"""Models by name, for ``--embedding`` and ``--model``. None is imported before it is used."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def embed_query(name: str) -> EmbedQuery:
         raise ConfigurationError(
             f"--embedding {name!r} is unknown: use local, bedrock:MODEL_ID or module:attribute"
         )
-    model = _bedrock(rest) if kind == "bedrock" else _named(kind, rest)
+    model = _bedrock(rest) if kind == "bedrock" else _made(_named("--embedding", kind, rest))
     for method in ("embed_query", "get_query_embedding"):  # LangChain's and LlamaIndex's
         if callable(found := getattr(model, method, None)):
             return found  # type: ignore[no-any-return]
@@ -48,6 +48,23 @@ def embed_query(name: str) -> EmbedQuery:
         f"--embedding {name!r} is {type(model).__name__}, which has neither embed_query "
         "(LangChain) nor get_query_embedding (LlamaIndex)"
     )
+
+
+def chat_model(name: str) -> Any:
+    """The chat model ``name``, or what else can be asked.
+
+    Raises:
+        ConfigurationError: There is no such model, or what it needs is not installed.
+    """
+    kind, colon, rest = name.partition(":")
+    if not colon or not rest:
+        raise ConfigurationError(
+            f"--model {name!r} is unknown: use bedrock:MODEL_ID or module:attribute"
+        )
+    if kind == "bedrock":
+        return _require("langchain_aws", "bedrock").ChatBedrockConverse(model=rest)
+    found = _named("--model", kind, rest)
+    return found() if isinstance(found, type) else found
 
 
 def _require(module: str, extra: str) -> Any:
@@ -75,7 +92,13 @@ def _bedrock(model_id: str) -> Any:
     return _require("langchain_aws", "bedrock").BedrockEmbeddings(model_id=model_id)
 
 
-def _named(module: str, attribute: str) -> Any:
+def _made(found: Any) -> Any:
+    """An embedding object, or what makes one when it is called."""
+    is_model = hasattr(found, "embed_query") or hasattr(found, "get_query_embedding")
+    return found if is_model and not isinstance(found, type) else found()
+
+
+def _named(option: str, module: str, attribute: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module beside the user, as with python -m
     try:
@@ -83,6 +106,5 @@ def _named(module: str, attribute: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"--embedding {module}:{attribute}: {error}") from error
-    is_model = hasattr(found, "embed_query") or hasattr(found, "get_query_embedding")
-    return found if is_model and not isinstance(found, type) else found()
+        raise ConfigurationError(f"{option} {module}:{attribute}: {error}") from error
+    return found

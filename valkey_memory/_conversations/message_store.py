@@ -53,6 +53,8 @@ class MessageStore(ConversationStore[Mapping[str, Any]]):
         count_tokens: Counts the tokens of the messages of a write, for the record: a function of
             their list. Default: what they say themselves (``usage``, as model APIs report it), and
             else none.
+        summary: A ``Summary``, which makes one of the oldest messages once there are many; reading
+            all or the newest then begins with it. ``page`` and ``count`` know messages only.
         extra_keys: Hand out every stored key: also ``ts``, when it was stored, and of messages that
             a framework wrote all that there is. By default nothing that model APIs refuse.
         timestamps: False stores no ``ts``: elements are bare messages, for readers that hand them

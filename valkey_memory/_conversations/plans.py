@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from .. import _keys
 from .._arguments import (
@@ -20,16 +20,21 @@ from .._arguments import (
 from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
 from .._messages.elements import dump_element, load_element, load_elements
+from .._messages.tokens import count_tokens as estimated_tokens
 from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
-from . import changes
+from . import changes, summaries
 from .listing import session_ids_plan
 from .records import CountTokens, Listing, Note, Recorder, RecordOptions
+from .summaries import Summarizer, check_summarizer
 from .window_plans import (
+    NOTHING_ABOVE,
+    Above,
     TokenCounter,
     WhenTooLarge,
     check_limits,
     check_whole_turns,
+    checked_count,
     window_plan,
 )
 
@@ -59,6 +64,7 @@ class ConversationPlans(Generic[M]):
         model: str | None = None,
         title: str | None = None,
         count_tokens: CountTokens | None = None,
+        summary: Summarizer | None = None,
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)
         check_whole_turns(whole_turns, max_messages)
@@ -75,6 +81,8 @@ class ConversationPlans(Generic[M]):
         self._whole_turns = whole_turns
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
         self._on_corrupt = on_corrupt
+        check_summarizer(summary, max_messages)
+        self._summary = summary
         self._recorder = Recorder(codec, key_prefix, user_id, model, title, count_tokens)
 
     def key(self, session_id: str) -> str:
@@ -90,19 +98,43 @@ class ConversationPlans(Generic[M]):
         *,
         listing: Listing = "touch",
         once: str | None = None,
-    ) -> Plan[T]:
+        reading: Change[Any] | None = None,
+    ) -> Plan[Any]:
         """Send ``change`` as one that is applied once, and note it where records are kept.
 
-        Its token is ``once``, or a new one.
+        Its token is ``once``, or a new one. ``reading`` comes before it, in the same step, and its
+        result is returned.
         """
         if not change.repeatable:
             token: str | bytes = (yield _NEW_TOKEN) if once is None else once
             change = changes.once(change, token) if token else change
         note = note or self._recorder.note()
-        result: T = yield from self._recorder.write_plan(
-            session_id, change, note, listing=listing, ttl_ms=self._ttl_ms
+        ttl_ms = self._ttl_ms
+        return (
+            yield from self._recorder.write_plan(
+                session_id, change, note, listing=listing, ttl_ms=ttl_ms, reading=reading
+            )
         )
-        return result
+
+    def _add_plan(
+        self,
+        session_id: str,
+        change: Change[None],
+        number: int,
+        note: Note | None,
+        *,
+        once: str | None = None,
+    ) -> Plan[None]:
+        """Send ``change``, which adds so many messages, and summarise where it is time."""
+        if self._summary is None:
+            yield from self._write_plan(session_id, change, note, listing="enter", once=once)
+            return
+        key = self.key(session_id)
+        before = yield from self._write_plan(
+            session_id, change, note, listing="enter", once=once, reading=changes.count(key)
+        )
+        if before + number > self._summary.when_over:
+            yield from self._summary.after_write_plan(key, strict=self._window is None)
 
     def _delete_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which leaves nothing, so no token either. It is not repeated."""
@@ -143,34 +175,50 @@ class ConversationPlans(Generic[M]):
                 whole_turns=self._whole_turns,
                 archived=archived,
             )
-            yield from self._write_plan(session_id, change, note, listing="enter", once=token)
+            if archived:
+                yield from self._write_plan(session_id, change, note, listing="enter", once=token)
+            else:
+                yield from self._add_plan(session_id, change, len(elements), note, once=token)
 
     def replace_plan(
         self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
     ) -> Plan[None]:
+        key, messages = self.key(session_id), self._several(messages)
+        elements = self._encode(messages)
         change = changes.replace(
-            self.key(session_id),
-            self._encode(self._several(messages)),
+            key,
+            elements,
             ttl_ms=self._ttl_ms,
             window=self._window,
             whole_turns=self._whole_turns,
             archived=archived,
             whole=whole,
         )
-        return self._write_plan(session_id, change, listing="enter")
+        if self._summary is None:
+            yield from self._write_plan(session_id, change, listing="enter")
+            return
+        # Messages with their summary among them are what was read, edited; others are new.
+        stays = not whole and (archived or len(elements) < len(messages))
+        first: Change[Any] = changes.count(key) if stays else summaries.delete(key)
+        yield from self._write_plan(session_id, change, listing="enter", reading=first)
+        if not archived and len(elements) > self._summary.when_over:
+            yield from self._summary.after_write_plan(key, strict=self._window is None)
 
     def insert_plan(self, session_id: str, index: int, message: M) -> Plan[None]:
         check_index(index)
-        key, (element,) = self.key(session_id), self._encode([message])
+        key, elements = self.key(session_id), self._encode([message])
+        if not elements:
+            return
         change = changes.insert(
             key,
             index,
-            element,
+            elements[0],
             ttl_ms=self._ttl_ms,
             window=self._window,
             whole_turns=self._whole_turns,
         )
-        return self._write_plan(session_id, change, self._recorder.note([message]), listing="enter")
+        note = self._recorder.note([message])
+        yield from self._add_plan(session_id, change, len(elements), note)
 
     # Reading
 
@@ -185,11 +233,41 @@ class ConversationPlans(Generic[M]):
     ) -> Plan[list[M]]:
         limits = check_limits(last, max_tokens, count_tokens, whole_turns, when_too_large)
         key, start = self.key(session_id), 0 if last is None else -last
+        read_plan = partial(self._read_with_summary_plan, session_id, count_tokens)
         if limits.whole_turns or max_tokens is not None:
-            send = partial(self._read_plan, session_id)
-            return (yield from window_plan(key, limits, count_tokens, self._decode, send))
-        elements = yield from self._read_plan(session_id, changes.read(key, start, -1))
-        return self._decode(key, elements, 0 if last is None else -len(elements))
+            return (yield from window_plan(key, limits, count_tokens, self._decode, read_plan))
+        above, elements = yield from read_plan(changes.read(key, start, -1))
+        messages = self._decode(key, elements, 0 if last is None else -len(elements))
+        return [*above.messages, *messages] if above.messages else messages
+
+    def _read_with_summary_plan(
+        self, session_id: str, count_tokens: TokenCounter[M] | None, change: Change[T]
+    ) -> Plan[tuple[Above[M], T]]:
+        """What ``change`` reads, and above it the summary, in stores that have one made."""
+        if self._summary is None:
+            return NOTHING_ABOVE, (yield from self._read_plan(session_id, change))
+        text, found = yield from self._read_plan(session_id, summaries.with_text(change))
+        if not text:
+            return NOTHING_ABOVE, found
+        element = summaries.element(text)
+        tokens = estimated_tokens([element])
+        messages = [self._codec.decode(element)]
+        if count_tokens is not None:
+            tokens = checked_count(count_tokens(messages))
+        return Above(messages, tokens), found
+
+    # Summaries
+
+    def summary_plan(self, session_id: str) -> Plan[str | None]:
+        return change_plan(summaries.read_field(self.key(session_id), "text"))
+
+    def summary_error_plan(self, session_id: str) -> Plan[str | None]:
+        return change_plan(summaries.read_field(self.key(session_id), "error"))
+
+    def summarize_plan(self, session_id: str) -> Plan[bool]:
+        if self._summary is None:
+            raise InvalidArgumentError("this store has nothing to summarise with: pass summary=")
+        return self._summary.now_plan(self.key(session_id), strict=self._window is None)
 
     def page_plan(self, session_id: str, offset: int, limit: int) -> Plan[list[M]]:
         check_count(offset, "offset", minimum=0)
@@ -286,7 +364,10 @@ class ConversationPlans(Generic[M]):
 
     def _encode(self, messages: Sequence[M]) -> list[bytes]:
         now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
-        return [dump_element(self._codec.encode(message), now) for message in messages]
+        elements = [self._codec.encode(message) for message in messages]
+        if self._summary is not None:  # one that was read is not stored as a message
+            elements = [one for one in elements if not summaries.is_summary(one)]
+        return [dump_element(element, now) for element in elements]
 
     def _decode(
         self, key: str, elements: Sequence[bytes], start: int = 0, *, lenient: bool = False

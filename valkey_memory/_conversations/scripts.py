@@ -132,16 +132,23 @@ end
 )
 
 # Arguments: 'new', 'replace' or 'append', the TTL in milliseconds or '', the numbers of the
-# archived list and of the record, how many values of the record and how many archived elements,
-# those values, the elements, archived first. A conversation that is added to keeps its expiry and
-# its record. Returns 0 when one is there that must be left alone.
+# archived list, of the record and of the summary, how many values of each of these hashes and how
+# many archived elements, the values, the elements, archived first. A conversation that is added to
+# keeps its expiry and its hashes. Returns 0 when one is there that must be left alone.
 WRITE_WHOLE = framed(
     """
 local mode, exists = ARGV[at], expires ~= -2
 local write = mode == 'replace' and refill or push
-local archived, meta = tonumber(ARGV[at + 2]), KEYS[tonumber(ARGV[at + 3])]
-local first = at + 6 + tonumber(ARGV[at + 4])
-local active = first + tonumber(ARGV[at + 5])
+local archived = tonumber(ARGV[at + 2])
+local of_record, of_summary = at + 8, at + 8 + tonumber(ARGV[at + 5])
+local first = of_summary + tonumber(ARGV[at + 6])
+local active = first + tonumber(ARGV[at + 7])
+local function set(number, from, stop)
+  local hash = KEYS[tonumber(ARGV[number])]
+  if stop > from and call('EXISTS', hash) == 0 then
+    call('HSET', hash, unpack(ARGV, from, stop - 1))
+  end
+end
 result = exists and mode == 'new' and 0 or 1
 if result == 1 then
   write(KEYS[archived], first, active - 1)
@@ -156,9 +163,8 @@ if result == 1 then
       end
     end
   end
-  if first > at + 6 and call('EXISTS', meta) == 0 then
-    call('HSET', meta, unpack(ARGV, at + 6, first - 1))
-  end
+  set(at + 3, of_record, of_summary)
+  set(at + 4, of_summary, first)
   if not (exists and mode == 'append') then ttl, expires = ARGV[at + 1], -2 end
 end
 """,

@@ -7,11 +7,12 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 
 from .._arguments import TTL
 from .._messages.codecs import Codec
-from .._plans import Plan
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .plans import ConversationPlans, OnCorrupt
 from .records import CountTokens, RecordOptions
+from .summaries import Summarizer
+from .upkeep import Upkeep
 from .window_plans import TokenCounter, WhenTooLarge
 
 M = TypeVar("M")
@@ -33,9 +34,10 @@ class StoreOptions(TypedDict, total=False):
     model: str | None
     title: str | None
     count_tokens: CountTokens | None
+    summary: Summarizer | None
 
 
-class ConversationStore(Generic[M]):
+class ConversationStore(Upkeep, Generic[M]):
     """Conversations of any framework's messages; ``MessageStore`` is the one of plain dicts.
 
     Each method is one round trip, atomic where it changes something. Each comes in a sync form and
@@ -61,6 +63,7 @@ class ConversationStore(Generic[M]):
         model: str | None = None,
         title: str | None = None,
         count_tokens: CountTokens | None = None,
+        summary: Summarizer | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         self._plans = ConversationPlans(
@@ -75,14 +78,9 @@ class ConversationStore(Generic[M]):
             model=model,
             title=title,
             count_tokens=count_tokens,
+            summary=summary,
         )
         self.connection = choose_connection(url, connection)
-
-    def _run(self, plan: Plan[T]) -> T:
-        return self.connection.run(plan)
-
-    async def _arun(self, plan: Plan[T]) -> T:
-        return await self.connection.arun(plan)
 
     def key(self, session_id: str) -> str:
         """The key of the conversation's list. Nothing is sent.
@@ -362,32 +360,3 @@ class ConversationStore(Generic[M]):
     async def atake(self, session_id: str, *, keep_archived: bool = False) -> list[M]:
         """Async ``take``."""
         return await self._arun(self._plans.take_plan(session_id, keep_archived))
-
-    # Expiry
-
-    def set_ttl(self, session_id: str, ttl: TTL | None) -> bool:
-        """Let the conversation expire in ``ttl``, or never when None; False if there is none.
-
-        The next write with this store's own ``ttl`` starts that one again.
-        """
-        return self._run(self._plans.set_ttl_plan(session_id, ttl))
-
-    async def aset_ttl(self, session_id: str, ttl: TTL | None) -> bool:
-        """Async ``set_ttl``."""
-        return await self._arun(self._plans.set_ttl_plan(session_id, ttl))
-
-    def refresh_ttl(self, session_id: str) -> bool:
-        """Restart the store's TTL without writing; False if there is no such conversation."""
-        return self._run(self._plans.refresh_ttl_plan(session_id))
-
-    async def arefresh_ttl(self, session_id: str) -> bool:
-        """Async ``refresh_ttl``."""
-        return await self._arun(self._plans.refresh_ttl_plan(session_id))
-
-    def ttl_left(self, session_id: str) -> float | None:
-        """Seconds until the conversation expires; None: never; 0.0: there is none."""
-        return self._run(self._plans.ttl_left_plan(session_id))
-
-    async def attl_left(self, session_id: str) -> float | None:
-        """Async ``ttl_left``."""
-        return await self._arun(self._plans.ttl_left_plan(session_id))

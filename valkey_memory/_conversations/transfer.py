@@ -6,9 +6,10 @@ Between them each conversation is one line, followed by one line for each of its
     {"type":"conversation","session_id":"alice-1","messages":1,"archived":0,"ttl_ms":86399000}
     {"type":"message","message":{"role":"user","content":"Hi","ts":1767225600000}}
 
-A conversation with a record has its fields there, ``"record":{"user_id":"alice"}``. An element
-whose JSON text would not come back byte by byte stands under ``text`` as a string, and one that is
-no UTF-8 under ``base64``. Archived messages come first and say ``"archived":true``.
+A conversation with a record has its fields there, ``"record":{"user_id":"alice"}``, and its summary
+likewise. An element whose JSON text would not come back byte by byte stands under ``text`` as a
+string, and one that is no UTF-8 under ``base64``. Archived messages come first and say
+``"archived":true``.
 """
 
 from __future__ import annotations
@@ -29,22 +30,25 @@ from .listing import Conversation
 from .records import enter
 from .scripts import WRITE_WHOLE
 from .sessions import read_fields, read_number
+from .summaries import FIELDS as SUMMARY_FIELDS
 
 FORMAT, VERSION = "valkey-memory-export", 1
 Mode: TypeAlias = Literal["new", "replace", "append"]
 """What to do with a conversation that exists: leave it alone, replace it, or add to it."""
 
+_READ_SIDECARS = (_keys.ARCHIVED, _keys.META, _keys.SUMMARY)
 _BATCH_MESSAGES = 2_000
 _BATCH_CONVERSATIONS = 200
 _BATCH_BYTES = 4_000_000
 
-# KEYS: both lists, and the record. What they hold, and the TTLs of the lists, as of one moment.
+# KEYS: both lists, the record and the summary. What they hold, and the TTLs of the lists, as of one
+# moment.
 _READ = """
 local found = {}
 for i = 1, 2 do
   found[i] = {redis.call('LRANGE', KEYS[i], 0, -1), redis.call('PTTL', KEYS[i])}
 end
-found[3] = redis.call('HGETALL', KEYS[3])
+for i = 3, 4 do found[i] = redis.call('HGETALL', KEYS[i]) end
 return found
 """
 
@@ -59,6 +63,8 @@ class Whole:
     archived: list[bytes] = field(default_factory=list)
     record: dict[str, str] = field(default_factory=dict)
     """The fields of its record, if one was kept."""
+    summary: dict[str, str] = field(default_factory=dict)
+    """Those of its summary, if there is one."""
 
     def size(self) -> int:
         """Bytes of its elements."""
@@ -73,15 +79,17 @@ def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
     commands: list[Command] = []
     for one in ids:
         key = _keys.list_key(key_prefix, one)
-        sidecars = (_keys.sidecar(key, name) for name in (_keys.ARCHIVED, _keys.META))
-        commands.append(("EVAL", _READ, "3", key, *sidecars))
+        sidecars = (_keys.sidecar(key, name) for name in _READ_SIDECARS)
+        commands.append(("EVAL", _READ, "4", key, *sidecars))
     replies = yield Request("read conversations", tuple(commands), repeatable=True)
     found = []
-    for one, ((active, ttl), (archived, archived_ttl), record) in zip(ids, replies, strict=True):
+    for one, ((active, ttl), (archived, archived_ttl), *hashes) in zip(ids, replies, strict=True):
         if active or archived:
             left = ttl if active else archived_ttl
-            fields = read_fields(record)
-            found.append(Whole(one, left if left >= 0 else None, active, archived, fields))
+            record, summary = map(read_fields, hashes)
+            summary = {name: summary[name] for name in SUMMARY_FIELDS if name in summary}
+            ttl_ms = left if left >= 0 else None
+            found.append(Whole(one, ttl_ms, active, archived, record, summary))
     return found
 
 
@@ -113,9 +121,16 @@ def write_whole_plan(
             "" if one.ttl_ms is None else str(max(one.ttl_ms, 1)),
             number_of(_keys.ARCHIVED),
             number_of(_keys.META),
+            number_of(_keys.SUMMARY),
             str(2 * len(one.record)),
+            str(2 * len(one.summary)),
             str(len(one.archived)),
-            *(part for pair in one.record.items() for part in pair),
+            *(
+                part
+                for hash_ in (one.record, one.summary)
+                for pair in hash_.items()
+                for part in pair
+            ),
             *one.archived,
             *one.active,
         )
@@ -186,6 +201,7 @@ def lines_of(whole: Whole) -> Iterator[bytes]:
             "archived": len(whole.archived),
             "ttl_ms": whole.ttl_ms,
             **({"record": whole.record} if whole.record else {}),
+            **({"summary": whole.summary} if whole.summary else {}),
         }
     )
     for element in whole.archived:
@@ -310,10 +326,14 @@ def _begin(line: dict[str, Any]) -> tuple[Whole, tuple[int, int]]:
         raise ValueError("it does not count its messages")
     if ttl is not None and (type(ttl) is not int or not 0 <= ttl < 2**53):
         raise ValueError(f"ttl_ms is {ttl!r}")
-    record = line.get("record", {})
-    if not isinstance(record, dict) or not all(isinstance(one, str) for one in record.values()):
-        raise ValueError("its record is no object of texts")
-    return Whole(session_id, ttl, record=record), (active, archived)
+    record, summary = (_texts(line.get(name, {}), name) for name in ("record", "summary"))
+    return Whole(session_id, ttl, record=record, summary=summary), (active, archived)
+
+
+def _texts(value: Any, name: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise ValueError(f"its {name} is no object of texts")
+    return value
 
 
 def _check_complete(whole: Whole, expected: tuple[int, int]) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .._arguments import MAXIMUM, check_count, shown
 from .._errors import InvalidArgumentError
@@ -40,6 +40,17 @@ class Decode(Protocol[M]):
     def __call__(
         self, key: str, elements: Sequence[bytes], start: int = 0, *, lenient: bool = False
     ) -> list[M]: ...
+
+
+class Above(NamedTuple, Generic[M]):
+    """What stands above a window and is no message of the conversation: its summary."""
+
+    messages: Sequence[M] = ()
+    tokens: int = 0
+    """Of them, where somebody counts."""
+
+
+NOTHING_ABOVE: Above[Any] = Above()
 
 
 class Tail(NamedTuple):
@@ -136,7 +147,7 @@ class _View(Generic[M]):
     def count(self, parts: Sequence[Part]) -> int:
         if self.count_tokens is not None:
             # What cannot be read may turn out to be outside of the window.
-            return _checked(self.count_tokens(self.messages(parts, lenient=True)))
+            return checked_count(self.count_tokens(self.messages(parts, lenient=True)))
         chosen = (self.elements[start:stop] for start, stop in parts)
         return tokens.count_tokens(chain.from_iterable(chosen))
 
@@ -146,13 +157,18 @@ def window_plan(
     limits: Limits,
     count_tokens: TokenCounter[M] | None,
     decode: Decode[M],
-    send: Callable[[Change[Tail]], Plan[Tail]] = change_plan,
+    read_plan: Callable[[Change[Tail]], Plan[tuple[Above[M], Tail]]],
 ) -> Plan[list[M]]:
-    """The messages of the window, oldest first. ``send`` makes the first read."""
+    """The messages of the window, oldest first. ``read_plan`` makes the first read.
+
+    The tokens of what stands above the window are taken from its limit.
+    """
     most = None if limits.last is None else limits.last + 1  # one more shows where a turn begins
     enough = None if limits.max_tokens is None else _bytes_for(limits.max_tokens)
+    above, tail = yield from read_plan(read_end(key, most, enough))
+    if above.tokens and limits.max_tokens is not None:
+        limits = limits._replace(max_tokens=max(limits.max_tokens - above.tokens, 1))
     while True:
-        tail = yield from send(read_end(key, most, enough))
         view = _View(key, tail, readable(tail.elements), decode, count_tokens)
         window = windows.choose(
             view.elements,
@@ -163,10 +179,11 @@ def window_plan(
         )
         if window is not None:
             break
-        most, enough, send = _more(most), _more(enough), change_plan
+        most, enough = _more(most), _more(enough)
+        tail = yield from change_plan(read_end(key, most, enough))
     if window.too_large:
         _warn(key, limits, window)
-    return view.messages(window.parts)
+    return [*above.messages, *view.messages(window.parts)]
 
 
 def _bytes_for(max_tokens: int) -> int:
@@ -177,7 +194,8 @@ def _more(limit: int | None) -> int | None:
     return None if limit is None else min(limit * _GROWTH, MAXIMUM)
 
 
-def _checked(found: object) -> int:
+def checked_count(found: object) -> int:
+    """What a counter returned; InvalidArgumentError if that is no count."""
     if inspect.iscoroutine(found):
         found.close()
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:

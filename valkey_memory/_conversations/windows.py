@@ -109,6 +109,11 @@ def trim_start(elements: Sequence[Element], keep: int) -> int:
     return next(later, starts[-1] if starts else cut)
 
 
+def is_finished(elements: Sequence[Element]) -> bool:
+    """Whether a conversation ends with an answer that calls no tool, so that the user is next."""
+    return bool(elements) and kind(elements[-1]) == "other" and not any(_calls(elements[-1]))
+
+
 def choose(
     elements: Sequence[Element],
     limits: Limits,

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._errors import ConfigurationError, ValkeyMemoryError
-from .._plans import Reply
+from .._plans import AskFacts, Reply, WriteToken
 from .embedded import Lease
 from .failures import translate
 from .seeds import SLOTS_COMMAND, Address, KnownNodes
@@ -130,8 +130,10 @@ class ClientFactory:
             return ((advanced and advanced.connection_timeout) or 2000) / 1000
         return self._settings.connection_timeout
 
-    def write_token(self) -> bytes:
-        """What tells a write from others; nothing where writes are not sent again."""
+    def known(self, step: AskFacts | WriteToken) -> dict[str, Any] | bytes:
+        """The reply to a step that asks nobody."""
+        if isinstance(step, AskFacts):
+            return self.facts
         return os.urandom(8) if self._settings.retry_writes else b""
 
     @property

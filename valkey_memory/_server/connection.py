@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._errors import ConfigurationError, ConnectionClosedError, ValkeyMemoryError
-from .._plans import AskFacts, Lanes, Plan, Reply, Step, Work, WriteToken, arun, run
+from .._plans import Aside, AskFacts, Lanes, Plan, Reply, Step, Work, WriteToken, arun, run
 from .._secrets import Secret, hide_url, mask
 from . import given
 from .clients import ClientFactory
@@ -248,12 +248,12 @@ class ValkeyConnection:
     def _execute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return step.serve()
-        if isinstance(step, AskFacts):
-            return self._factory.facts
         if isinstance(step, Lanes):
             return step.run(self._execute)
-        if isinstance(step, WriteToken):
-            return self._factory.write_token()
+        if isinstance(step, Aside):
+            return step.jobs.start(lambda: self.run(step.plan()))
+        if isinstance(step, AskFacts | WriteToken):
+            return self._factory.known(step)
         since = time.monotonic()
         try:
             return self._send(step)
@@ -272,12 +272,12 @@ class ValkeyConnection:
     async def _aexecute(self, step: Step) -> Reply:
         if isinstance(step, Work):
             return await step.aserve()
-        if isinstance(step, AskFacts):
-            return self._factory.facts
         if isinstance(step, Lanes):
             return await step.arun(self._aexecute)
-        if isinstance(step, WriteToken):
-            return self._factory.write_token()
+        if isinstance(step, Aside):
+            return step.jobs.astart(self.arun(step.plan()))
+        if isinstance(step, AskFacts | WriteToken):
+            return self._factory.known(step)
         since = time.monotonic()
         try:
             return await self._asend(step)

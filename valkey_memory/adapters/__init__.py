@@ -10,6 +10,7 @@ from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import TokenCounter, WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._memory.prompts import Prompt
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -67,6 +68,7 @@ __all__ = [
     "OnCorrupt",
     "Or",
     "Progress",
+    "Prompt",
     "REASONING",
     "Search",
     "Storage",
