@@ -83,7 +83,9 @@ def test_a_slow_server_causes_no_churn(proxy: Proxy, runner: asyncio.Runner | No
 def test_a_frozen_server_causes_no_churn(runner: asyncio.Runner | None) -> None:
     with (
         EmbeddedValkey() as server,
-        ValkeyConnection.from_url(server.url, request_timeout=0.5) as connection,
+        ValkeyConnection.from_url(
+            server.url, request_timeout=0.5, connection_timeout=0.5
+        ) as connection,
     ):
         call = Caller(MessageStore(connection=connection), runner)
         call("append", "s", said("a")[0])

@@ -934,7 +934,9 @@ def test_a_password_is_never_shown(show: Callable[[ValkeyVectorStore], str]) -> 
 
 
 def test_a_password_is_in_no_error(is_async: bool) -> None:
-    store = ValkeyVectorStore(url="valkey://user:secret@127.0.0.1:1", dimension=2)
+    store = ValkeyVectorStore(
+        url="valkey://user:secret@127.0.0.1:1?connection_timeout=0.5", dimension=2
+    )
     with pytest.raises(Exception, match=r"127\.0\.0\.1") as caught:
         Side(store, is_async=is_async).get_nodes()
     assert "secret" not in str(caught.value)
