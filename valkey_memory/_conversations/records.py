@@ -88,7 +88,11 @@ class Recorder(Generic[M]):
         user_id, model, title, tokens = self.user_id, self.model, self.title, None
         if record:
             if unknown := record.keys() - RecordOptions.__annotations__.keys():
-                raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+                known = ", ".join(RecordOptions.__annotations__)
+                raise TypeError(
+                    f"a write got an unexpected keyword argument {min(unknown)!r}; of records it "
+                    f"takes {known}"
+                )
             user_id = _first(record.get("user_id"), user_id)
             model = _first(record.get("model"), model)
             title = _first(record.get("title"), title)

@@ -13,7 +13,6 @@ from hashlib import sha1
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .. import _keys
-from .._arguments import shown
 from .._errors import InvalidArgumentError
 from .._messages.elements import Element
 from .._plans import Change, Plan, nothing
@@ -49,7 +48,7 @@ def check_summarizer(summary: Summarizer | None, window: int | None) -> None:
         return
     if not hasattr(summary, "after_write_plan"):
         raise InvalidArgumentError(
-            f"summary must be a valkey_memory.Summary, not {shown(summary)}: "
+            f"summary must be a valkey_memory.Summary, not {type(summary).__name__}: "
             "Summary(model) makes one"
         )
     if window is not None and window <= summary.when_over:
