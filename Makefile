@@ -41,6 +41,7 @@ benchmark: $(DEV)
 	$(PIP) --group benchmark
 	$(BIN)/python benchmarks/chat_history.py
 	$(BIN)/python benchmarks/vector_store.py
+	$(BIN)/python benchmarks/documents.py
 	$(BIN)/python benchmarks/sessions.py
 
 $(READY): pyproject.toml

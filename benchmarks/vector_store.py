@@ -63,7 +63,7 @@ MODULE_FOLDERS = (
     "/usr/local/lib/valkey/modules",
     "/usr/lib/valkey/modules",
 )
-BATCH_DOCUMENTS, BATCH_BYTES = 200, 1_000_000
+BATCH_DOCUMENTS, BATCH_BYTES = 200, 4_000_000
 TIMEOUT_MS = 30_000
 WARM_UP = 10
 
@@ -454,7 +454,7 @@ def encode(part: Texts, form: str) -> list[bytes]:
 
 
 def write_json(server: Server, keys: Sequence[str], values: Sequence[bytes]) -> None:
-    """JSON.SET in the batches that the library makes: 200 documents or 1 MB."""
+    """JSON.SET in the batches that the library makes: 200 documents or 4 MB."""
 
     def send(batch: list[tuple[str, bytes]]) -> None:
         commands = glide_sync.Batch(is_atomic=True)

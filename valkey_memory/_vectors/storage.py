@@ -55,7 +55,7 @@ def write_plan(
     *,
     keeps_shape: bool = False,
 ) -> Plan[None]:
-    """Write documents in batches of at most 200 documents and about 1 MB, or in a cluster of three
+    """Write documents in batches of at most 200 documents and about 4 MB, or in a cluster of three
     times that.
 
     Args:
