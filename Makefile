@@ -6,12 +6,16 @@ READY := .venv/ready
 DEV := .venv/ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast test-faults lint docs benchmark clean
+.PHONY: demo test all-tests test-fast test-faults lint format types docs benchmark clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
 
-test: lint
+# Types are checked beside the tests, which wait for servers half of the time.
+test: $(DEV) format
+	@$(MAKE) --no-print-directory -j 2 types all-tests
+
+all-tests: $(DEV)
 	$(BIN)/python -m pytest -n 2
 
 test-fast: $(DEV)
@@ -20,10 +24,14 @@ test-fast: $(DEV)
 test-faults: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "long or not long" -rP tests/faults
 
-lint: $(DEV)
+lint: format types
+
+format: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+
+types: $(DEV)
+	nice $(BIN)/mypy
 
 docs: $(DEV)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -124,12 +124,13 @@ class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
     ) -> None:
         if not (stores_text and is_embedding_query):
             raise ConfigurationError("this store keeps text and compares embeddings; both are so")
+        fields = _fields(metadata_fields or {})
         if taken := OWN_FIELDS.keys() & (metadata_fields or {}).keys():
             raise ConfigurationError(f"metadata fields {sorted(taken)} are the store's own")
         index = VectorIndex(
             index_name,
             dimension,
-            fields=_fields(metadata_fields or {}),
+            fields=fields,
             url=url,
             connection=connection,
             **options,
@@ -361,6 +362,8 @@ class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
 
 
 def _fields(declared: Mapping[str, FieldType]) -> dict[str, FieldType]:
+    if not isinstance(declared, Mapping):
+        raise ConfigurationError(f"metadata_fields must be a dict, not a {type(declared).__name__}")
     return {SESSION_ID: "tag", **declared, **OWN_FIELDS}
 
 

@@ -28,7 +28,7 @@ INTERRUPTIBLE = [
 ]
 """The script, where the parent ignores Ctrl-C, too, as under nohup: a child inherits that."""
 COMMANDS = ["sessions", "show", "search", "stats", "doctor", "export", "import", "delete", "demo"]
-NOWHERE = "valkey://alice:s3cret@127.0.0.1:1"
+NOWHERE = "valkey://alice:s3cret@127.0.0.1:1?connection_timeout=0.5"
 
 
 def script(*arguments: str, url: str = "", **options: object) -> subprocess.CompletedProcess[str]:

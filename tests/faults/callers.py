@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from valkey_memory import MessageStore
+from valkey_memory import MessageStore, VectorIndex
 
 
 class Caller:
     """Calls a store in one form; async calls share a loop, as in an application."""
 
-    def __init__(self, store: MessageStore, runner: asyncio.Runner | None) -> None:
+    def __init__(self, store: MessageStore | VectorIndex, runner: asyncio.Runner | None) -> None:
         self.store = store
         self.runner = runner
 

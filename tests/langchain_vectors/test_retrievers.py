@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from langchain_classic.retrievers import TimeWeightedVectorStoreRetriever
 from langchain_core.documents import Document
 
 from valkey_memory import FilterError, InvalidArgumentError, Numeric, Tag, Text
@@ -172,6 +174,27 @@ def test_a_retriever_takes_several_questions_at_once(
     retriever = face(fruit.store.as_retriever(search_kwargs={"k": 1}))
     found = retriever.batch(["red apple", "dark plum"])
     assert [contents(documents) for documents in found] == [["red apple"], ["dark plum"]]
+
+
+# Time
+
+
+def test_a_time_weighted_retriever(make: Callable[..., Any], face: Callable[[Any], Any]) -> None:
+    """It keeps datetimes in the metadata, and compares those of what it finds with now."""
+    store = make()
+    retriever = TimeWeightedVectorStoreRetriever(vectorstore=store.store, decay_rate=0.5, k=1)
+    use = face(retriever)
+    now = datetime.now()  # noqa: DTZ005 - the retriever's are without a zone
+    old = Document("green bees", metadata={"last_accessed_at": now - timedelta(days=2)})
+    use.add_documents([old, Document("green hills")])
+    # Nearer, but not looked at for two days; and what is found is looked at.
+    assert contents(use.invoke("green bees")) == ["green hills"]
+    found = {one.page_content: one.metadata for one in store.get_by_filter()}
+    assert found["green bees"]["last_accessed_at"] == now - timedelta(days=2)
+    assert isinstance(found["green hills"]["created_at"], datetime)
+    again = TimeWeightedVectorStoreRetriever(vectorstore=store.store, decay_rate=1e-9, k=1)
+    again.memory_stream = retriever.memory_stream
+    assert contents(face(again).invoke("green bees")) == ["green bees"]
 
 
 # Diversity

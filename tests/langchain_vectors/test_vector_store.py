@@ -541,6 +541,7 @@ def test_what_is_no_model_is_refused(embedding: Any) -> None:
         {"ttl": 0},
         {"refresh_ttl_on_read": True},
         {"metadata_fields": {"a": "colour"}},
+        {"metadata_fields": ["a"]},
     ],
 )
 def test_wrong_options_fail_in_the_constructor(options: dict[str, Any]) -> None:

@@ -822,6 +822,7 @@ def test_making_a_store_asks_no_server() -> None:
         ({"m": 0}, "m must be 1 to"),
         ({"ef_runtime": 5000}, "ef_runtime must be 1 to 4096"),
         ({"metadata_fields": {"a b": "tag"}}, "metadata field 'a b'"),
+        ({"metadata_fields": ["a"]}, "metadata_fields must be a dict, not a list"),
         ({"metadata_fields": {"a": "date"}}, "metadata field 'a' has the type 'date'"),
         ({"metadata_fields": {"llama_node_id": "tag"}}, r"\['llama_node_id'\] are the store's own"),
         ({"refresh_ttl_on_read": True}, "refresh_ttl_on_read needs a ttl"),
@@ -933,7 +934,9 @@ def test_a_password_is_never_shown(show: Callable[[ValkeyVectorStore], str]) -> 
 
 
 def test_a_password_is_in_no_error(is_async: bool) -> None:
-    store = ValkeyVectorStore(url="valkey://user:secret@127.0.0.1:1", dimension=2)
+    store = ValkeyVectorStore(
+        url="valkey://user:secret@127.0.0.1:1?connection_timeout=0.5", dimension=2
+    )
     with pytest.raises(Exception, match=r"127\.0\.0\.1") as caught:
         Side(store, is_async=is_async).get_nodes()
     assert "secret" not in str(caught.value)

@@ -26,9 +26,12 @@ def test_eight_processes_append_to_one_conversation(
     request: pytest.FixtureRequest, topology: str, prefix: str
 ) -> None:
     url = request.getfixturevalue("url" if topology == "standalone" else "cluster_url")
-    spawn = multiprocessing.get_context("spawn")
+    # Each imports nothing anew, for which processes that are spawned need longer than for the test.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     workers = [
-        spawn.Process(target=append_many, args=(url, prefix, worker)) for worker in range(PROCESSES)
+        context.Process(target=append_many, args=(url, prefix, worker))
+        for worker in range(PROCESSES)
     ]
     for process in workers:
         process.start()

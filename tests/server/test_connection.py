@@ -96,7 +96,9 @@ def own_server() -> Iterator[EmbeddedValkey]:
 def test_a_server_that_dies_mid_call_leaves_the_outcome_unknown(
     count: Count, own_server: EmbeddedValkey, prefix: str
 ) -> None:
-    connection = ValkeyConnection.from_url(own_server.url, request_timeout=0.5)
+    connection = ValkeyConnection.from_url(
+        own_server.url, request_timeout=0.5, connection_timeout=0.5
+    )
     store = MessageStore(connection=connection, key_prefix=prefix)
     assert count(store) == store.count("s") == 0
     own_server.close()

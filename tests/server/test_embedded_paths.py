@@ -71,9 +71,10 @@ def roundtrip(url: str, *, is_async: bool) -> None:
 
 
 @names
-@faces
-def test_a_directory_of_any_name(tmp_path: Path, name: str, is_async: bool) -> None:
+def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "data"
+    # The face makes no difference to a name; each has half of them.
+    is_async = NAMES.index(name) % 2 == 0
     roundtrip(f"embedded://{quote(os.fsencode(path))}", is_async=is_async)
     assert {one.name for one in tmp_path.iterdir()} == {name}
     assert (path / "appendonlydir").is_dir()

@@ -89,7 +89,9 @@ class Writer(threading.Thread):
 def test_a_server_frozen_mid_call(is_async: bool) -> None:
     with (
         EmbeddedValkey() as server,
-        ValkeyConnection.from_url(server.url, request_timeout=2) as connection,
+        ValkeyConnection.from_url(
+            server.url, request_timeout=1, connection_timeout=1
+        ) as connection,
     ):
         store = MessageStore(connection=connection, ttl=60)
         assert store.count("s") == 0  # opens the sync client
@@ -120,7 +122,9 @@ def test_a_server_killed_mid_call(
     # By default the server answers before a write is on disk while an earlier one is being synced,
     # so a kill may cost the last seconds; here nothing acknowledged may be missing.
     server = EmbeddedValkey(tmp_path, config={"appendfsync": "always"})
-    with ValkeyConnection.from_url(server.url, request_timeout=2) as connection:
+    with ValkeyConnection.from_url(
+        server.url, request_timeout=1, connection_timeout=1
+    ) as connection:
         store = MessageStore(connection=connection, ttl=60)
         port = server.port
         writer = Writer(store, is_async=is_async)
@@ -165,7 +169,9 @@ def test_many_calls_in_flight_when_the_server_freezes() -> None:
 
     with (
         EmbeddedValkey() as server,
-        ValkeyConnection.from_url(server.url, request_timeout=2) as connection,
+        ValkeyConnection.from_url(
+            server.url, request_timeout=1, connection_timeout=1
+        ) as connection,
     ):
         store = MessageStore(connection=connection)
         acknowledged = asyncio.run(append_all(store, server))

@@ -312,7 +312,8 @@ def test_the_address_of_a_clusters_replica_leads_to_the_cluster(
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_the_address_of_a_replica_alone_is_refused(standalone: Pair, is_async: bool) -> None:
-    with ValkeyConnection.from_url(f"valkey://127.0.0.1:{standalone[1]}") as connection:
+    url = f"valkey://127.0.0.1:{standalone[1]}?connection_timeout=0.5"
+    with ValkeyConnection.from_url(url) as connection:
         store = Face(MessageStore(connection=connection), is_async=is_async)
         for _ in range(2):
             with pytest.raises(ConnectionFailedError, match="No primary"):

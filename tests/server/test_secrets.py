@@ -259,7 +259,8 @@ def test_logs_and_standard_error(
     caplog.set_level(logging.DEBUG)
     count = async_count if is_async else sync_count
     for options in ("", "?cluster=true"):
-        with ValkeyConnection.from_url(GOOD_URL + options) as connection:
+        url = GOOD_URL + options
+        with ValkeyConnection.from_url(url, connection_timeout=0.5) as connection:
             store = MessageStore(connection=connection)
             with pytest.raises(ValkeyMemoryError):
                 count(store)
@@ -286,7 +287,7 @@ both = pytest.mark.parametrize("count", [sync_count, async_count])
 def test_a_server_that_cannot_be_reached(
     count: Callable[[MessageStore], int], cluster: str
 ) -> None:
-    connection = ValkeyConnection.from_url(GOOD_URL + cluster)
+    connection = ValkeyConnection.from_url(GOOD_URL + cluster, connection_timeout=0.5)
     with connection, pytest.raises((ConnectionFailedError, CommandError)) as caught:
         count(MessageStore(connection=connection))
     assert hidden_in(caught.value)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from valkey_memory import ValkeyConnection
@@ -22,7 +27,7 @@ from valkey_memory._vectors.index import VectorIndex
 from ..conftest import Face
 from ..search_server import send
 from .conftest import WORKER
-from .documents import doc, ids
+from .documents import QUERY, doc, ids
 
 INDEX = f"vmwrites-{WORKER}"
 DOCUMENTS = [doc(number, user_id=f"u{number % 3}") for number in range(300)]
@@ -43,8 +48,9 @@ def connection(
 
 @pytest.fixture(params=["sync", "async"])
 def make(request: pytest.FixtureRequest, connection: ValkeyConnection) -> Callable[..., Any]:
-    def make() -> Any:
+    def make(**given: Any) -> Any:
         options: dict[str, Any] = {"fields": {"user_id": "tag", "year": "numeric"}}
+        options |= given
         index = VectorIndex(INDEX, 4, search="exact", connection=connection, **options)
         return Face(index, is_async=request.param == "async")
 
@@ -61,8 +67,45 @@ def test_documents_are_written_and_deleted(make: Callable[..., Any]) -> None:
     writer.upsert([doc(number, year=number) for number in range(300)])
     assert reader.count({"year": {"$gte": 0}}) == 300
     assert reader.count({"user_id": {"$exists": True}}) == 0  # removed before what is set
+    assert writer.delete(["d1", "d2", "d3"], {"year": {"$gte": 2}}) == 2
+    writer.upsert([doc(2), doc(3)])
     assert writer.delete([f"d{number}" for number in range(299)]) == 299
     assert ids(reader.page()) == ["d299"]
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RICH: dict[str, Any] = {
+    "at": NOON,
+    "day": NOON.date(),
+    "uuid": UUID(int=7),
+    "price": Decimal("1.50"),
+    "pair": (1, ("a", NOON)),
+    "number": np.int64(5),
+    "share": np.float32(0.5),
+    "flag": np.bool_(True),
+    "moment": np.datetime64("2026-03-01T12:00", "s"),
+}
+
+
+def test_rich_metadata(connection: ValkeyConnection, make: Callable[..., Any]) -> None:
+    fields = {"at": "numeric", "price": "numeric", "share": "numeric", "day": "tag", "uuid": "tag"}
+    index = make(fields=fields)
+    index.upsert([replace(doc(1), metadata=RICH), doc(2, at=NOON.replace(hour=13), price=3)])
+    (found,) = index.get(["d1"])
+    plain = {"number": 5, "share": 0.5, "flag": True, "moment": NOON.replace(tzinfo=None)}
+    assert found.metadata == RICH | plain
+    assert {n: type(v) for n, v in found.metadata.items()} == {
+        n: type(v) for n, v in (RICH | plain).items()
+    }
+    conditions: list[dict[str, Any]] = [
+        {"at": {"$lte": NOON}},
+        {"price": {"$lt": Decimal(2)}},
+        {"share": np.float32(0.5)},
+        {"day": NOON.date()},
+        {"uuid": str(UUID(int=7))},
+    ]
+    for condition in conditions:
+        assert ids(index.page(condition)) == ids(index.search(QUERY, filter=condition)) == ["d1"]
 
 
 def test_a_document_that_fails_is_named(

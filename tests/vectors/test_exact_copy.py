@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -221,22 +225,37 @@ def test_a_node_that_was_started_anew(
 # Expiry
 
 
+@pytest.mark.parametrize("count", [2, 60], ids=["by commands", "by script"])
 def test_a_document_that_expires_while_it_is_read_is_gone(
-    make: Callable[..., Any], connection: ValkeyConnection, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Any],
+    connection: ValkeyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
 ) -> None:
     """Its content is read, and then its expiry: there is none any more."""
     index = make()
-    index.upsert([doc(1), doc(2)])
-    asked = ("PEXPIRETIME", document_key(INDEX, "d1"))
+    index.upsert([doc(number) for number in range(count)], ttl=100)
+    key = document_key(INDEX, "d1")
+    asked = ("PEXPIRETIME", key)
+    expired: list[str] = []
 
     def expire(step: Any, reply: Any) -> Any:
         if isinstance(step, Request) and asked in step.commands:
             place = step.commands.index(asked)
+            expired.append("by commands")
             return [*reply[:place], -2, *reply[place + 1 :]]
+        if isinstance(step, Request) and step.commands[0][0] == "EVAL_RO":
+            place = step.commands[0].index(key) - 3  # behind the script and the number of keys
+            expired.append("by script")
+            reply[0][place][-1] = -2
         return reply
 
     with answers_changed(connection, expire, monkeypatch):
-        assert ids(index.page()) == ["d2"]
+        found = ids(index.page(limit=100))
+    assert len(found) == count - 1
+    assert "d1" not in found
+    scripted = count >= limits.SCRIPTED_READ and not connection.run(asked_plan(AskCluster("look")))
+    assert expired == ["by script" if scripted else "by commands"]
 
 
 @contextmanager
@@ -361,6 +380,24 @@ def test_a_document_that_cannot_be_read_is_an_error_or_skipped(
     assert sorted(ids(strict.page())) == ["d1", "d4"]
 
 
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+def test_everything_is_deleted_also_what_no_search_finds(
+    make: Callable[..., Any], connection: ValkeyConnection, on_corrupt: str
+) -> None:
+    """What cannot be read, what has another length, and more than is searched."""
+    make().upsert([doc(number) for number in range(6)])
+    spoil(connection, "d2")
+    send(connection, "HSET", document_key(INDEX, "d3"), "_embedding", b"12345678")
+    send(connection, "HSET", document_key(INDEX, "settings"), "a", "b")  # somebody else's
+    reader = make(on_corrupt="skip")
+    assert reader.count() == 4
+    assert make(on_corrupt=on_corrupt, exact_limit=3).delete_where(None) == 6
+    assert reader.count() == make().count() == 0
+    assert send(connection, "UNLINK", document_key(INDEX, "settings")) == 1
+    make().upsert([doc(7)])
+    assert ids(reader.page()) == ["d7"]
+
+
 def test_a_value_of_another_type_than_declared_is_skipped_too(
     make: Callable[..., Any], connection: ValkeyConnection
 ) -> None:
@@ -405,6 +442,26 @@ def test_documents_of_a_full_server_can_be_deleted(
     assert reader.count() == 1
 
 
+def test_a_search_of_a_full_server_restarts_the_expiry(
+    make: Callable[..., Any], connection: ValkeyConnection
+) -> None:
+    """It needs no memory for that, and the note of it is not worth a search that fails."""
+    reader, other = make(ttl=100, refresh_ttl_on_read=True), make()
+    reader.upsert([doc(1), doc(2)])
+    for one in ("d1", "d2"):
+        send(connection, "PEXPIRE", document_key(INDEX, one), "5000")
+    assert other.count() == 2
+    configure(connection, "1")
+    try:
+        assert len(reader.search(QUERY)) == 2
+    finally:
+        configure(connection, "0")
+    assert send(connection, "PTTL", document_key(INDEX, "d1")) > 90_000
+    assert other.count() == 2
+    engine = other.store.plans.engine
+    assert min(row.expires_ms for row in engine.copy._rows) - time.time() * 1000 > 90_000
+
+
 # Where this module leaves nothing
 
 
@@ -420,6 +477,34 @@ def test_nothing_is_left(own_keys: Callable[[], list[bytes]], make: Callable[...
 def own_keys(connection: ValkeyConnection) -> Callable[[], list[bytes]]:
     keys = [changes_key(INDEX), shape_key(INDEX), document_key(INDEX, "d1")]
     return lambda: [key.encode() for key in keys if send(connection, "EXISTS", key)]
+
+
+# Pickles and copies
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickle": lambda index: pickle.loads(pickle.dumps(index)),  # noqa: S301 - our own
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_begins_anew_with_the_same_options(
+    make: Callable[..., Any], copied: Callable[[Any], Any]
+) -> None:
+    options = {"ttl": timedelta(hours=1), "refresh_ttl_on_read": True, "on_corrupt": "skip"}
+    index = make(metric="l2", exact_limit=50, **options)
+    index.upsert([doc(1, user_id="alice")])
+    assert index.count() == 1
+    again = Face(copied(index.store), is_async=index.is_async)
+    assert again.store.mode is None
+    assert again.store.plans.options() == index.store.plans.options()
+    assert again.store.connection.url == index.store.connection.url
+    assert again.count({"user_id": "alice"}) == 1
+    again.upsert([doc(2)])
+    assert sorted(ids(index.page())) == ["d1", "d2"]
+    unknown = copied(make(None, metric="l2").store)
+    assert unknown.dimension is None
 
 
 # Reading many documents

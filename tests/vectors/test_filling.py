@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from valkey_memory import ServerUnavailableError, ValkeyConnection
+from valkey_memory import ServerUnavailableError, Tag, ValkeyConnection
+from valkey_memory._errors import CommandError, IndexNotFoundError
 from valkey_memory._keys import document_key
-from valkey_memory._plans import AskCluster, Pause, Plan, Request
+from valkey_memory._plans import AskCluster, Pause, Plan, Request, Scan, ScanPage, run
 from valkey_memory._vectors import limits
+from valkey_memory._vectors.engine import EmptyEngine
 from valkey_memory._vectors.schema import IndexSchema
 from valkey_memory._vectors.server import ServerEngine
 from valkey_memory._vectors.walk import delete_all_plan, stored_ids_plan
@@ -27,12 +30,12 @@ server_backends = pytest.mark.parametrize("backend", ["json", "hash", "flat-hash
 
 
 @pytest.fixture
-def left(make_index: Any) -> Callable[[], Any]:
+def left(make_index: Any) -> Callable[..., Any]:
     """Many documents, whose index was dropped."""
     index = make_index()
     index.upsert([doc(number, user_id=f"u{number % 3}") for number in range(MANY)])
     assert index.drop() is True
-    return lambda: make_index()
+    return lambda **options: make_index(**options)
 
 
 def stored(connection: ValkeyConnection) -> int:
@@ -105,15 +108,52 @@ def test_what_could_not_be_indexed_is_dropped_too(
     assert stored(vector_connection) == 0
 
 
+@pytest.mark.real_search
+@server_backends
+def test_everything_is_deleted_also_what_could_not_be_indexed(
+    make_index: Any, vector_connection: ValkeyConnection
+) -> None:
+    index = make_index()
+    index.upsert([doc(1), doc(2)])
+    index.drop()
+    small = make_index(dimension=3)
+    small.create()
+    assert small.wait_until_ready() is True
+    assert small.delete_where(None) == 2
+    assert stored(vector_connection) == 0
+    assert small.count() == 0
+
+
+LEFT: dict[str, Callable[[Any], bool]] = {
+    "count": lambda index: index.count() == MANY,
+    "page": lambda index: len(index.page(limit=MANY)) == MANY,
+    "delete_where": lambda index: index.delete_where({"user_id": "u1"}) == MANY // 3,
+    "delete_where of all": lambda index: index.delete_where(None) == MANY,
+}
+
+
+@pytest.mark.real_search
+@server_backends
+@pytest.mark.parametrize("complete", LEFT.values(), ids=LEFT)
+def test_an_index_of_unknown_dimension_sees_what_was_left(
+    left: Callable[..., Any], complete: Callable[[Any], bool]
+) -> None:
+    """Nothing was written or asked that would tell its dimension: the documents do."""
+    index = left(dimension=None)
+    assert complete(index)
+    assert index.create() == "server"
+    assert index.store.dimension == 4
+
+
 # The plans, step by step
 
-SCHEMA = IndexSchema("notes", 4)
+SCHEMA = IndexSchema("notes", 4, fields={"user_id": "tag"})
 OPERATIONS: dict[str, Callable[[ServerEngine], Plan[Any]]] = {
     "count": lambda engine: engine.count_plan(None),
     "page": lambda engine: engine.page_plan(
         None, 0, 5, embeddings=False, order_by=None, descending=False
     ),
-    "delete_where": lambda engine: engine.delete_where_plan(None),
+    "delete_where": lambda engine: engine.delete_where_plan(Tag("user_id") == "alice"),
 }
 BUSY, READY = {b"state": b"backfill_in_progress"}, {b"state": b"ready"}
 
@@ -171,6 +211,54 @@ def test_an_index_that_is_never_ready_is_an_error(
     states = iter([BUSY] * 100)
     with pytest.raises(ServerUnavailableError, match=r"after 0\.2 s the index is still being"):
         driven(operation(ServerEngine(SCHEMA)), cluster=False, states=states)
+
+
+def test_a_dropped_index_is_made_over_what_it_left() -> None:
+    """Of unknown dimension: the documents tell it."""
+    schema = replace(SCHEMA, dimension=None)
+    info = {
+        "index_name": "notes",
+        "index_definition": {"key_type": "JSON", "prefixes": ["notes:"]},
+        "attributes": [
+            {"attribute": "_has", "type": "TAG"},
+            {"attribute": "user_id", "type": "TAG"},
+            {"attribute": "_embedding", "type": "VECTOR", "index": HNSW_OF_TWO},
+        ],
+    }
+    answers: dict[str, Any] = {
+        "FT.INFO": iter([IndexNotFoundError("none"), info, READY]),
+        "JSON.GET": iter(
+            [CommandError("wrong type"), None, b"[]", b"{", b'["[0.5,1]"]', b"[5]", None]
+        ),
+        "FT.CREATE": iter(["OK"]),
+        "FT.SEARCH": iter([[7]]),
+    }
+    pages = iter([ScanPage([b"notes:a"], 5), ScanPage([b"notes:%d" % n for n in range(5)], None)])
+    sent: list[Any] = []
+
+    def serve(step: Any) -> Any:
+        if isinstance(step, Request):
+            sent.extend(step.commands)
+            return [next(answers[str(command[0])]) for command in step.commands]
+        return next(pages) if isinstance(step, Scan) else False
+
+    assert run(EmptyEngine("server", schema, "raise").count_plan(None), serve) == 7
+    (create,) = [command for command in sent if command[0] == "FT.CREATE"]
+    assert create[create.index("DIM") + 1] == "2"
+
+
+HNSW_OF_TWO = {"dimensions": 2, "distance_metric": "COSINE", "algorithm": {"name": "HNSW"}}
+
+
+@pytest.mark.parametrize("mode", ["server", "exact"])
+def test_where_nothing_was_left_there_is_nothing(mode: Any) -> None:
+    empty = EmptyEngine(mode, replace(SCHEMA, dimension=None), "raise")
+    plans: list[Plan[Any]] = [
+        empty.count_plan(None),
+        empty.delete_where_plan(None),
+        empty.page_plan(None, 0, 5, embeddings=False, order_by=None, descending=False),
+    ]
+    assert [run(plan, lambda _: ScanPage([], None)) for plan in plans] == [0, 0, []]
 
 
 # The walk over the keys, which any server can do

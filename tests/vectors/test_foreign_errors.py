@@ -10,11 +10,12 @@ import pytest
 
 from valkey_memory import Numeric, Tag, Text, ValkeyMemoryError
 from valkey_memory._vectors.documents import Document
+from valkey_memory._vectors.index import VectorIndex
 from valkey_memory._vectors.text_index import TextIndex
 
 from .documents import QUERY, doc
 
-pytestmark = pytest.mark.parametrize("backend", ["exact"], indirect=True)
+exact_only = pytest.mark.parametrize("backend", ["exact"], indirect=True)
 
 
 def deep(levels: int, within: Callable[[Any], Any], value: Any) -> Any:
@@ -56,6 +57,10 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "document": lambda index, odd: index.upsert([odd]),
     "vector": lambda index, odd: index.search(odd),
     "k": lambda index, odd: index.search(QUERY, odd),
+    "min_score": lambda index, odd: index.search(QUERY, min_score=odd),
+    "ef_runtime": lambda index, odd: index.search(QUERY, ef_runtime=odd),
+    "wait": lambda index, odd: index.wait_until_ready(odd),
+    "filter of ids": lambda index, odd: index.delete(["d1"], odd or 5),
     "fetch_k": lambda index, odd: index.search_diverse(QUERY, fetch_k=odd),
     "lambda_mult": lambda index, odd: index.search_diverse(QUERY, lambda_mult=odd),
     "offset": lambda index, odd: index.page(offset=odd),
@@ -80,6 +85,7 @@ ALLOWED = {
 }
 
 
+@exact_only
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("call", CALLS)
 def test_odd_arguments(index: Any, call: str, odd: str) -> None:
@@ -92,6 +98,29 @@ def test_odd_arguments(index: Any, call: str, odd: str) -> None:
     index.delete_where(None)
 
 
+OPTIONS = (
+    *("name", "dimension", "fields", "storage", "search", "metric", "algorithm", "m"),
+    *("ef_construction", "ef_runtime", "ttl", "exact_limit", "on_corrupt", "connection"),
+)
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("nested", [False, True], ids=["itself", "within"])
+def test_odd_options(option: str, odd: str, nested: bool) -> None:
+    value = ODD[odd]
+    if nested:
+        value = {"year": value} if option == "fields" else [value]
+    known: dict[str, Any] = {"name": "docs", "dimension": 4, "url": "valkey://127.0.0.1:1"}
+    if option == "connection":
+        del known["url"]
+    with contextlib.suppress(ValkeyMemoryError):
+        index = VectorIndex(**(known | {option: value}))
+        # What is no error is a default.
+        assert (option, value) in ((option, None), ("fields", []), ("fields", {}), ("fields", ""))
+        assert index.mode is None
+
+
 @pytest.mark.parametrize(
     "condition",
     [
@@ -101,11 +130,13 @@ def test_odd_arguments(index: Any, call: str, odd: str) -> None:
     ],
     ids=["$not", "$or", "~ and &"],
 )
+@exact_only
 def test_filters_that_are_nested_deep(index: Any, condition: Any) -> None:
     with pytest.raises(ValkeyMemoryError, match="levels deep"):
         index.count(condition)
 
 
+@exact_only
 @pytest.mark.parametrize("odd", [name for name in ODD if name != "None"])
 def test_odd_ids_of_texts(vector_connection: Any, odd: str) -> None:
     texts = TextIndex(

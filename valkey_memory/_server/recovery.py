@@ -23,7 +23,7 @@ from .._errors import (
     ServerUnavailableError,
     ValkeyMemoryError,
 )
-from .._plans import AskPrimaries, Elapsed, Pause, Plan, Reply, Request, Step, Work
+from .._plans import AskPrimaries, Elapsed, Pause, Plan, Reply, Request, Scan, Step, Work
 from .clients import ClientFactory
 from .execution import ServerStep, aping, ping
 
@@ -154,12 +154,14 @@ def _renewal(
 def _may_repeat(request: ServerStep, error: ValkeyMemoryError) -> bool:
     if isinstance(error, _NOT_APPLIED) or _was_never_sent(error):
         return True
-    # A cursor belongs to the client that gave it.
-    return error.outcome_unknown and (
-        request.repeatable or request.read_only
-        if isinstance(request, Request)
-        else isinstance(request, AskPrimaries)
-    )
+    if isinstance(request, Request):
+        repeatable = request.repeatable or request.read_only
+    elif isinstance(request, Scan):
+        # A cursor belongs to the client that gave it, and means nothing to a server started anew.
+        repeatable = request.cursor is None
+    else:
+        repeatable = isinstance(request, AskPrimaries)
+    return error.outcome_unknown and repeatable
 
 
 # Examining a client

@@ -38,7 +38,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 def nodes_of_slots_plan(operation: str) -> Plan[Callable[[int], int]]:
     """A function that numbers the node of a slot. One round trip."""
-    (ranges,) = yield Request(operation, (("CLUSTER", "SLOTS"),))
+    (ranges,) = yield Request(operation, (("CLUSTER", "SLOTS"),), repeatable=True)
     return _numbering(ranges)
 
 

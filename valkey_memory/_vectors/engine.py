@@ -12,6 +12,7 @@ from .._plans import Plan
 from . import exact, server
 from .documents import Document, Hit, OnCorrupt
 from .schema import IndexInfo, IndexSchema
+from .walk import dimensions_plan
 
 Mode: TypeAlias = Literal["server", "exact"]
 Search: TypeAlias = Literal["auto", "server", "exact"]
@@ -83,14 +84,28 @@ class Engine(Protocol):
 class EmptyEngine:
     """Finds nothing: no dimension is known, because nothing was ever stored or asked.
 
+    Where a dropped index of the server left documents, what has to see every document makes it anew
+    over them.
+
     Args:
         mode: Which search there will be.
         schema: The index, without a dimension.
+        on_corrupt: What to do with a document that cannot be read.
     """
 
-    def __init__(self, mode: Mode, schema: IndexSchema) -> None:
+    def __init__(self, mode: Mode, schema: IndexSchema, on_corrupt: OnCorrupt) -> None:
         self.mode = mode
         self.schema = schema
+        self._on_corrupt = on_corrupt
+
+    def _left_plan(self) -> Plan[Engine | None]:
+        """What finds the documents that are there after all. It walks the keyspace."""
+        if self.mode == "exact":
+            return None  # who chose this looked for them
+        dimensions = yield from dimensions_plan(self.schema)
+        if not dimensions:
+            return None
+        return (yield from server.open_plan(self.schema, self._on_corrupt, max(dimensions)))
 
     def create_plan(self) -> Plan[None]:
         yield from ()
@@ -126,19 +141,27 @@ class EmptyEngine:
         order_by: str | None,
         descending: bool,
     ) -> Plan[list[Document]]:
-        del condition, offset, limit, embeddings, order_by, descending
-        yield from ()
-        return []
+        engine = yield from self._left_plan()
+        if engine is None:
+            return []
+        return (
+            yield from engine.page_plan(
+                condition,
+                offset,
+                limit,
+                embeddings=embeddings,
+                order_by=order_by,
+                descending=descending,
+            )
+        )
 
     def count_plan(self, condition: Filter | None) -> Plan[int]:
-        del condition
-        yield from ()
-        return 0
+        engine = yield from self._left_plan()
+        return 0 if engine is None else (yield from engine.count_plan(condition))
 
     def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
-        del condition
-        yield from ()
-        return 0
+        engine = yield from self._left_plan()
+        return 0 if engine is None else (yield from engine.delete_where_plan(condition))
 
 
 def choose_plan(
@@ -172,10 +195,10 @@ def choose_plan(
         else:
             if search == "auto":
                 _log.info("index %r: search on the server (valkey-search)", name)
-            return on_server or EmptyEngine("server", schema)
+            return on_server or EmptyEngine("server", schema, on_corrupt)
     schema = exact_schema(schema)
     in_client = yield from exact.open_plan(schema, exact_limit, on_corrupt, length)
-    return in_client or EmptyEngine("exact", schema)
+    return in_client or EmptyEngine("exact", schema, on_corrupt)
 
 
 def drop_plan(schema: IndexSchema, search: Search, *, delete_documents: bool) -> Plan[bool]:

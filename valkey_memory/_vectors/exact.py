@@ -8,20 +8,19 @@ is read again. The copy knows each document's expiry, so expired documents drop 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from .._filters.expressions import Filter
-from .._keys import scan_pattern
-from .._plans import Now, Plan, Request, Scan, ScanPage, atomic
+from .._plans import Now, Plan, atomic
 from . import shape
+from .changelog import forget_plan
 from .copy import LocalCopy
 from .documents import Document, Hit, OnCorrupt
 from .reading import refresh_plan
-from .schema import EMBEDDING, IndexSchema
+from .schema import IndexSchema
 from .storage import delete_plan
-from .vector import FLOAT_BYTES, from_bytes
-from .walk import delete_all_plan
+from .vector import from_bytes
+from .walk import delete_all_plan, dimensions_plan
 
 
 class ExactEngine:
@@ -96,6 +95,8 @@ class ExactEngine:
         return self.copy.count(condition, now)
 
     def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
+        if condition is None:  # what the copy leaves out, and what it cannot read, too
+            return (yield from delete_all_plan(self.schema, ("hash",)))
         now = yield from self._fresh_plan()
         found = self.copy.page(condition, 0, None, now)
         return (yield from delete_plan([document.id for document in found], self.schema))
@@ -130,25 +131,8 @@ def open_plan(
     return None if schema.dimension is None else ExactEngine(schema, limit, on_corrupt)
 
 
-def dimensions_plan(schema: IndexSchema) -> Plan[set[int]]:
-    """Numbers per vector of some of the documents that are stored; none when there are none.
-
-    It walks the keyspace until it finds one.
-    """
-    operation = f"find the dimension of index {schema.name!r}"
-    scan = Scan(operation, scan_pattern(schema.prefix), "hash")
-    while True:
-        page: ScanPage = yield scan
-        if page.keys:
-            asked = tuple(("HSTRLEN", key, EMBEDDING) for key in page.keys)
-            sizes: list[int] = yield Request(operation, asked, repeatable=True)
-            if any(sizes):
-                return {size // FLOAT_BYTES for size in sizes if size}
-        if page.cursor is None:
-            return set()
-        scan = replace(scan, cursor=page.cursor)
-
-
 def drop_plan(schema: IndexSchema) -> Plan[bool]:
     """Delete all documents, of whatever shape, and the log of changes; whether there were any."""
-    return bool((yield from delete_all_plan(schema, ("hash",))))
+    deleted = yield from delete_all_plan(schema, ("hash",))
+    yield from forget_plan(schema)
+    return deleted > 0

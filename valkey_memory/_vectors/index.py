@@ -102,7 +102,7 @@ class VectorIndex:
         schema = IndexSchema(
             name=name,
             dimension=dimension,
-            fields=dict(fields or {}),
+            fields=fields or {},
             storage=storage,
             metric=metric,
             algorithm=algorithm,
@@ -209,10 +209,10 @@ class VectorIndex:
         ttl: TTL | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Write documents, replacing those with the same ids.
+        """Write documents, replacing those with the same ids: twice does the same as once.
 
         All are checked before the first is sent. They go in transactions of up to 200 documents or
-        about 1 MB, one round trip each; in a cluster to all nodes at once. Repeating does no harm.
+        about 1 MB, one round trip each; in a cluster to all nodes at once.
 
         Args:
             documents: With embeddings. An id that occurs twice is an error.
@@ -233,7 +233,7 @@ class VectorIndex:
         await self.arun(self.plans.upsert_plan(documents, ttl, progress))
 
     def delete(self, ids: Iterable[str], filter: AnyFilter | None = None) -> int:  # noqa: A002
-        """Delete documents by id; how many there were.
+        """Delete documents by id; how many there were, or fewer if a first reply was lost.
 
         Args:
             ids: Unknown ones are fine.

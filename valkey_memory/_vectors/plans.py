@@ -8,7 +8,7 @@ from datetime import timedelta
 from numbers import Real
 from typing import Any, TypeAlias, TypeVar
 
-from .._arguments import TTL, check_count, shown, ttl_to_milliseconds
+from .._arguments import MAXIMUM, TTL, check_count, shown, ttl_to_milliseconds
 from .._errors import (
     ConfigurationError,
     DocumentError,
@@ -132,6 +132,8 @@ class IndexPlans:
         return (yield from self._asked_plan(engine.info_plan()))
 
     def wait_plan(self, timeout: float) -> Plan[bool]:
+        if not _is_number(timeout) or not 0 <= timeout <= MAXIMUM:
+            raise InvalidArgumentError(f"timeout must be seconds, 0 or more, not {shown(timeout)}")
         engine = yield from self._engine_plan()
         return (yield from self._asked_plan(engine.wait_plan(timeout)))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from .._arguments import shown
 from .._errors import ConfigurationError, IndexMismatchError
 from .._filters.expressions import FieldType
 from .._filters.query import HAS, SEPARATOR
@@ -70,7 +71,7 @@ class IndexSchema:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _INDEX_NAME.match(self.name):
             raise ConfigurationError(
-                f"index name {self.name!r} must be 1 to 128 letters, digits and _.- and begin "
+                f"index name {shown(self.name)} must be 1 to 128 letters, digits and _.- and begin "
                 "with a letter or digit; no colon, which ends it in keys: an index 'a' would take "
                 "in the documents of 'a:b'"
             )
@@ -79,8 +80,10 @@ class IndexSchema:
             ("metric", self.metric, METRICS),
             ("algorithm", self.algorithm, ("hnsw", "flat")),
         ):
-            if value not in allowed:
-                raise ConfigurationError(f"{option} {value!r} is unknown: use one of {allowed}")
+            if not isinstance(value, str) or value not in allowed:
+                raise ConfigurationError(
+                    f"{option} {shown(value)} is unknown: use one of {allowed}"
+                )
         for option, number, maximum in (
             ("dimension", 1 if self.dimension is None else self.dimension, limits.DIMENSION),
             ("m", self.m, 2_000_000),
@@ -92,15 +95,22 @@ class IndexSchema:
                 or not isinstance(number, int)
                 or number not in range(1, maximum + 1)
             ):
-                raise ConfigurationError(f"{option} must be 1 to {maximum}, not {number!r}")
+                raise ConfigurationError(f"{option} must be 1 to {maximum}, not {shown(number)}")
+        if not isinstance(self.fields, Mapping):
+            raise ConfigurationError(
+                f'metadata fields must be a dict such as {{"year": "numeric"}}, not '
+                f"{shown(self.fields)}"
+            )
+        object.__setattr__(self, "fields", dict(self.fields))  # the caller's may change
         for name, kind in self.fields.items():
             if not isinstance(name, str) or not _FIELD_NAME.match(name):
                 raise ConfigurationError(
-                    f"metadata field {name!r} must be letters, digits and _ and begin with a letter"
+                    f"metadata field {shown(name)} must be letters, digits and _ and begin with "
+                    "a letter"
                 )
-            if kind not in FIELD_TYPES:
+            if not isinstance(kind, str) or kind not in FIELD_TYPES:
                 raise ConfigurationError(
-                    f"metadata field {name!r} has the type {kind!r}: use one of {FIELD_TYPES}"
+                    f"metadata field {name!r} has the type {shown(kind)}: use one of {FIELD_TYPES}"
                 )
         if self.fields.get(CONTENT, "text") != "text":
             raise ConfigurationError(

@@ -154,6 +154,9 @@ class ServerEngine:
         return (yield from _info_plan(schema)).documents
 
     def delete_where_plan(self, condition: Filter | None) -> Plan[int]:
+        if condition is None:
+            found = yield from _info_plan(self.schema)
+            return (yield from _delete_documents_plan(self.schema, found))
         return (yield from delete_matching_plan(condition, self.schema))
 
 
@@ -242,6 +245,7 @@ def drop_plan(schema: IndexSchema, found: IndexInfo | None, delete_documents: bo
     """
     if delete_documents:
         deleted = yield from _delete_documents_plan(schema, found)
+        yield from forget_plan(schema)
         if found is None:
             return deleted > 0
     if found is None:
@@ -262,12 +266,10 @@ def _delete_documents_plan(schema: IndexSchema, found: IndexInfo | None) -> Plan
         return (yield from delete_all_plan(schema, STORAGES))
     stored = replace(schema, storage=found.storage)
     check_prefixes(found, stored)
-    cluster = yield AskCluster(f"drop index {schema.name!r}")
+    cluster = yield AskCluster(f"delete the documents of index {schema.name!r}")
     if cluster or not found.ready or found.failures:
         return (yield from delete_all_plan(stored, (found.storage,)))
-    deleted = yield from delete_matching_plan(None, stored)
-    yield from forget_plan(stored)
-    return deleted
+    return (yield from delete_matching_plan(None, stored))
 
 
 # An index over documents that were there before is filled in the background

@@ -16,7 +16,7 @@ from .._errors import (
     ValkeyMemoryError,
 )
 from .._keys import document_key
-from .._plans import AskCluster, Plan, Reply, Request, atomic
+from .._plans import AskCluster, Command, Plan, Reply, Request, atomic
 from . import limits, shape
 from .changelog import begin, end, ended_plan, note, restart
 from .documents import Document, OnCorrupt
@@ -160,16 +160,7 @@ def _delete_together_plan(
     operation: str, batch: Sequence[Prepared], schema: IndexSchema
 ) -> Plan[int]:
     unlink = ("UNLINK", *(document_key(schema.name, document.id) for document in batch))
-    notes = note(schema, [document.id for document in batch])
-    try:
-        replies = yield atomic(operation, unlink, *notes, repeatable=True)
-    except PermissionDeniedError:
-        raise
-    except CommandError:
-        if not notes:
-            raise
-        # A full server takes no note; then every copy shall load anew. Deleting frees memory.
-        replies = yield atomic(operation, unlink, restart(schema), repeatable=True)
+    replies = yield from _on_full_server_plan(operation, (unlink,), batch, schema)
     deleted: int = replies[0]
     return deleted
 
@@ -177,6 +168,35 @@ def _delete_together_plan(
 def _delete_scattered_plan(
     operation: str, batch: Sequence[Prepared], schema: IndexSchema
 ) -> Plan[int]:
+    replies = yield from _over_full_cluster_plan(operation, batch, schema)
+    return sum(own[0] for own in replies.values())
+
+
+# What needs no memory is done on a server that has none, too. It takes no note there; instead every
+# copy loads anew.
+
+
+def _on_full_server_plan(
+    operation: str, commands: tuple[Command, ...], batch: Sequence[Prepared], schema: IndexSchema
+) -> Plan[list[Reply]]:
+    """Send ``commands`` with a note of the change, in one transaction; the replies to both."""
+    notes = note(schema, [document.id for document in batch])
+    replies: list[Reply]
+    try:
+        replies = yield atomic(operation, *commands, *notes, repeatable=True)
+    except PermissionDeniedError:
+        raise
+    except CommandError:
+        if not notes:
+            raise
+        replies = yield atomic(operation, *commands, restart(schema), repeatable=True)
+    return replies
+
+
+def _over_full_cluster_plan(
+    operation: str, batch: Sequence[Prepared], schema: IndexSchema
+) -> Plan[dict[str, list[Reply]]]:
+    """Send the commands of ``batch`` over a cluster, noted; the replies by id."""
     found: dict[str, list[Reply]] = {}
     try:
         failed = yield from _scatter_plan(operation, batch, schema, replies_of=found)
@@ -195,7 +215,7 @@ def _delete_scattered_plan(
         yield atomic(operation, restart(schema), repeatable=True)
     if failed:
         raise failed[0][1]
-    return sum(replies[0] for replies in found.values())
+    return found
 
 
 def touch_plan(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[None]:
@@ -208,13 +228,10 @@ def touch_plan(ids: Sequence[str], schema: IndexSchema, ttl_ms: int) -> Plan[Non
     ]
     for batch in batches(prepared, limits.CLUSTER_BATCH if cluster else 1):
         if cluster:
-            failed = yield from _scatter_plan(operation, batch, schema)
-            if failed:
-                raise failed[0][1]
-            continue
-        commands = [command for document in batch for command in document.commands]
-        changed = note(schema, [document.id for document in batch])
-        yield Request(operation, (*commands, *changed), atomic=True, repeatable=True)
+            yield from _over_full_cluster_plan(operation, batch, schema)
+        else:
+            commands = tuple(command for document in batch for command in document.commands)
+            yield from _on_full_server_plan(operation, commands, batch, schema)
 
 
 def read_plan(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
+
 from .._keys import document_id, scan_pattern
 from .._plans import Command, Plan, Reply, Request, Scan, ScanPage
-from .changelog import forget_plan
 from .schema import EMBEDDING, IndexSchema, Storage
 from .storage import delete_plan
+from .vector import FLOAT_BYTES
 
 _STORAGE_OF: dict[bytes, Storage] = {b"hash": "hash", b"ReJSON-RL": "json"}
 
@@ -77,9 +79,53 @@ def _asked_plan(operation: str, commands: tuple[Command, ...]) -> Plan[list[Repl
 
 
 def delete_all_plan(schema: IndexSchema, storages: tuple[Storage, ...]) -> Plan[int]:
-    """Delete all documents, of whatever shape, and the log of changes; how many there were."""
-    operation, deleted = f"drop index {schema.name!r}", 0
+    """Delete all documents, of whatever shape; how many there were."""
+    operation, deleted = f"delete the documents of index {schema.name!r}", 0
     for storage, ids in (yield from stored_ids_plan(operation, schema, storages)).items():
         deleted += yield from delete_plan(ids, replace(schema, storage=storage))
-    yield from forget_plan(schema)
     return deleted
+
+
+_LOOKED_AT: dict[Storage, int] = {"hash": 1_000, "json": 20}
+"""Documents that are asked for their dimension at once. JSON's come with their vectors."""
+
+
+def dimensions_plan(schema: IndexSchema) -> Plan[set[int]]:
+    """Numbers per vector of some of the documents that are stored; none when there are none.
+
+    It walks the keyspace until it finds one.
+    """
+    operation = f"find the dimension of index {schema.name!r}"
+    at_once = _LOOKED_AT[schema.storage]
+    scan = Scan(
+        operation, scan_pattern(schema.prefix), "hash" if schema.storage == "hash" else None
+    )
+    while True:
+        page: ScanPage = yield scan
+        for start in range(0, len(page.keys), at_once):
+            keys = page.keys[start : start + at_once]
+            if found := (yield from _dimensions_plan(operation, keys, schema.storage)):
+                return found
+        if page.cursor is None:
+            return set()
+        scan = replace(scan, cursor=page.cursor)
+
+
+def _dimensions_plan(operation: str, keys: list[bytes], storage: Storage) -> Plan[set[int]]:
+    if storage == "hash":
+        asked: tuple[Command, ...] = tuple(("HSTRLEN", key, EMBEDDING) for key in keys)
+        sizes = yield Request(operation, asked, repeatable=True)
+        return {size // FLOAT_BYTES for size in sizes if size}
+    asked = tuple(("JSON.GET", key, "$.embedding") for key in keys)
+    replies = yield from _asked_plan(operation, asked)
+    return {length for reply in replies if (length := _numbers_in(reply))}
+
+
+def _numbers_in(reply: Reply) -> int:
+    """How many numbers the vector of a JSON document has; 0 where there is none."""
+    if isinstance(reply, Exception) or reply is None:
+        return 0  # a key of somebody else's
+    try:
+        return len(orjson.loads(orjson.loads(reply)[0]))
+    except (ValueError, TypeError, LookupError):
+        return 0
