@@ -350,7 +350,9 @@ def test_a_conversation_moves_to_another_user(
     store.append("s", said("b")[0], user_id="bob")
     assert ids(sessions.of_user("bob")) == ["s"]
     assert ids(sessions.of_user("alice")) == ["stays"]
-    # Its old entry was dropped when that list was read.
+    # Its old entry is dropped when that list is read and the entry is not new.
+    send(connection, "ZADD", keys_of(prefix, "s", "alice")[1], "1700000000", "s")
+    assert ids(sessions.of_user("alice")) == ["stays"]
     assert send(connection, "ZSCORE", keys_of(prefix, "s", "alice")[1], "s") is None
     assert sessions.update("s", user_id="alice").user_id == "alice"
     assert send(connection, "ZSCORE", keys_of(prefix, "s", "bob")[1], "s") is None

@@ -19,8 +19,8 @@ KNOWN = ("user_id", "title", "model", "created_at", "last_active", "message_coun
 """The fields of a record that have a meaning; all others are the application's own."""
 _AT_ONCE = 500
 _GRACE_SECONDS = 60
-"""An entry without a conversation is dropped when it is older: a cluster may not have the rest of
-the write yet."""
+"""An entry without its record is dropped when it is older: a cluster, or a replica that is read,
+may not have the rest of the write yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +330,7 @@ def _live_plan(
             known = read_session(session_id, answered(reply))
         if known is not None and known.user_id == user_id:
             found.append(known)
-        elif known is not None or score < now - _GRACE_SECONDS:
+        elif score < now - _GRACE_SECONDS:
             stale.append((session_id, repr(score)))
     if stale:
         yield from change_plan(leave(user_list, stale))
