@@ -78,6 +78,19 @@ def check_index(index: int) -> None:
         raise InvalidArgumentError(f"index must be within 2**53, not {shown(index)}")
 
 
+def check_text(value: object, name: str) -> str:
+    """Return ``value``; raise InvalidArgumentError unless it is a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentError(f"{name} must be a non-empty string, not {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"{name} {shown(value)} is not valid Unicode: {error.reason}"
+        ) from error
+    return value
+
+
 _LONGEST_NAME = 256
 
 

@@ -15,11 +15,10 @@ import binascii
 import re
 from functools import lru_cache
 
-from ._arguments import shown
+from ._arguments import check_text, shown
 from ._errors import (
     ConfigurationError,
     DocumentError,
-    InvalidArgumentError,
     InvalidSessionIdError,
 )
 
@@ -130,26 +129,13 @@ def user_key(key_prefix: str, user_id: str, name: str) -> str:
     than ``chat:`` stands in the tag, ``{user@app:@alice}``: it is another user.
 
     Raises:
-        InvalidArgumentError: See ``check_user_id``.
+        InvalidArgumentError: ``user_id`` is no text, or an empty one.
     """
-    user = _encode(check_user_id(user_id))
+    user = _encode(check_text(user_id, "user_id"))
     if key_prefix == _DEFAULT_PREFIX:
         return sidecar(f"user:{user}", name)
     prefix = key_prefix.replace("%", "%25").replace("@", "%40")
     return sidecar(f"user@{prefix}@{user}", name)
-
-
-def check_user_id(user_id: str) -> str:
-    """Return ``user_id``; raise InvalidArgumentError unless it is a text that is not empty."""
-    if not isinstance(user_id, str) or not user_id:
-        raise InvalidArgumentError(f"user_id must be a non-empty string, not {shown(user_id)}")
-    try:
-        user_id.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(
-            f"user_id {shown(user_id)} is not valid Unicode: {error.reason}"
-        ) from error
-    return user_id
 
 
 def scan_pattern(prefix: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from .. import _keys
-from .._arguments import MAXIMUM, check_count, shown
+from .._arguments import MAXIMUM, check_count, check_text, shown
 from .._errors import InvalidArgumentError
 from .._messages.codecs import Codec
 from .._plans import AskCluster, Change, Now, Plan, change_plan, changes_plan, nothing
@@ -169,24 +169,11 @@ def _first(value: T | None, other: T | None) -> T | None:
 def check_record(user_id: str | None, model: str | None, title: str | None) -> None:
     """Raise InvalidArgumentError where one of them cannot stand in a record."""
     if user_id is not None:
-        _keys.check_user_id(user_id)
+        check_text(user_id, "user_id")
     if model is not None:
         check_text(model, "model")
     if title is not None:
         check_text(title, "title")
-
-
-def check_text(value: object, name: str) -> str:
-    """Return ``value``; raise InvalidArgumentError unless it is a text that is not empty."""
-    if not isinstance(value, str) or not value:
-        raise InvalidArgumentError(f"{name} must be a non-empty string, not {shown(value)}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(
-            f"{name} {shown(value)} is not valid Unicode: {error.reason}"
-        ) from error
-    return value
 
 
 def seconds(milliseconds: int) -> str:

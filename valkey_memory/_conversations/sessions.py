@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _keys
-from .._arguments import check_count, shown
+from .._arguments import check_count, check_text, shown
 from .._errors import InvalidArgumentError, KeyTypeError
 from .._plans import Change, Command, Now, Plan, Request, answered, change_plan, changes_plan
 from . import changes
 from .frame import framed, number_of, script
-from .records import check_text, enter, leave, seconds
+from .records import enter, leave, seconds
 
 KNOWN = ("user_id", "title", "model", "created_at", "last_active", "message_count", "token_count")
 """The fields of a record that have a meaning; all others are the application's own."""
@@ -166,7 +166,7 @@ def update_plan(
         if value is not None:
             own[name] = check_text(value, name)
     if user_id is not None:
-        own["user_id"] = _keys.check_user_id(user_id)
+        own["user_id"] = check_text(user_id, "user_id")
     key = _keys.list_key(key_prefix, session_id)
     now = seconds((yield Now()))
     flat = [part for pair in own.items() for part in pair]
