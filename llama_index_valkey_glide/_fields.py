@@ -20,8 +20,8 @@ from valkey_memory import ConfigurationError, Summary, ValkeyConnection
 from valkey_memory.adapters import (
     TTL,
     ConversationStore,
-    CountTokens,
     OnCorrupt,
+    TokenCounter,
     hide_url,
     mask,
 )
@@ -54,7 +54,7 @@ class ChatStoreFields(Rebuilt):
     title: str | None = Field(default=None, description="Of conversations without one.")
 
     _connection: ValkeyConnection = PrivateAttr()
-    _count_tokens: CountTokens | None = PrivateAttr(default=None)
+    _count_tokens: TokenCounter[ChatMessage] | None = PrivateAttr(default=None)
     _summary: Summary | None = PrivateAttr(default=None)
     _takes_summary: ClassVar[bool] = True
 
@@ -72,7 +72,7 @@ class ChatStoreFields(Rebuilt):
         user_id: str | None = None,
         model: str | None = None,
         title: str | None = None,
-        count_tokens: CountTokens | None = None,
+        count_tokens: TokenCounter[ChatMessage] | None = None,
         summary: Summary | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables

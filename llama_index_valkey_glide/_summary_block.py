@@ -9,13 +9,20 @@ from llama_index.core.memory import BaseMemoryBlock
 from pydantic import PrivateAttr
 
 from valkey_memory import InvalidArgumentError, Summary, ValkeyConnection
-from valkey_memory.adapters import TTL, ConversationStore, Prompt, hide_url
+from valkey_memory.adapters import (
+    CHARACTERS_PER_TOKEN,
+    TTL,
+    ConversationStore,
+    Prompt,
+    hide_url,
+    message_line,
+)
 
 from ._codec import LlamaIndexCodec
 
 _PENDING = "Since then:"
-_CHARACTERS_PER_TOKEN = 4
 _PENDING_AT_MOST = 200
+"""So many messages that are not summarised yet are given out, the oldest."""
 
 
 class ValkeySummaryBlock(BaseMemoryBlock[str]):
@@ -65,6 +72,7 @@ class ValkeySummaryBlock(BaseMemoryBlock[str]):
         valkey_memory.ValkeyMemoryError: Its subclasses.
     """
 
+    _codec: LlamaIndexCodec = PrivateAttr(default_factory=LlamaIndexCodec)
     _store: ConversationStore[ChatMessage] = PrivateAttr()
 
     def __init__(
@@ -132,12 +140,12 @@ class ValkeySummaryBlock(BaseMemoryBlock[str]):
             raise InvalidArgumentError("aget needs session_id=")
         text = await self._store.asummary(session_id) or ""
         pending = await self._store.apage(session_id, 0, _PENDING_AT_MOST)
-        lines = [f"{message.role.value}: {message.content or ''}" for message in pending]
+        lines = [message_line(self._codec.encode(message)) for message in pending]
         return "\n".join(filter(None, [text, *([_PENDING, *lines] if lines else [])]))
 
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
         """The text, shorter by so many tokens of 4 characters at its end; None if none is left."""
-        length = len(content) - tokens_to_truncate * _CHARACTERS_PER_TOKEN
+        length = len(content) - tokens_to_truncate * CHARACTERS_PER_TOKEN
         return content[:length] if length > 0 else None
 
     async def adelete(self, session_id: str) -> bool:

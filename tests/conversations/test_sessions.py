@@ -260,7 +260,7 @@ def nothing(messages: list[Any]) -> Any:
 )
 def test_a_counter_that_returns_nonsense(make_store: Any, sessions: Any, counter: Any) -> None:
     store = make_store(user_id="alice", count_tokens=counter)
-    with pytest.raises(InvalidArgumentError, match="count_tokens returned"):
+    with pytest.raises(InvalidArgumentError, match="count_tokens must return"):
         store.append("s", said("a")[0])
     assert store.messages("s") == []
     assert sessions.get("s") is None

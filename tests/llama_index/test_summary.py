@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.memory import ChatMemoryBuffer, Memory
@@ -117,6 +118,13 @@ def test_the_block_of_a_model_that_fails_forgets_nothing(
         assert await block.aget(session_id="s") == ""
         await block.aput(turns(0, 1), session_id="s")
         assert await block.aget(session_id="s") == "Since then:\nuser: u0\nassistant: a0"
+        call = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs={"q": 1})
+        await block.aput(
+            [turns(1, 1)[0], ChatMessage(role="assistant", blocks=[call])], session_id="s"
+        )
+        assert str(await block.aget(session_id="s")).endswith('assistant: [calls f with {"q":1}]')
+        await block._store.adelete_last("s")
+        await block._store.adelete_last("s")
         model.answer = "at last"
         await block._store.asummarize_now("s")
         assert await block.aget(session_id="s") == "at last"

@@ -24,17 +24,16 @@ from .._messages.tokens import count_tokens as estimated_tokens
 from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes, summaries
+from .counters import TokenCounter, checked_count
 from .listing import session_ids_plan
-from .records import CountTokens, Listing, Note, Recorder, RecordOptions
+from .records import Listing, Note, Recorder, RecordOptions
 from .summaries import Summarizer, check_summarizer
 from .window_plans import (
     NOTHING_ABOVE,
     Above,
-    TokenCounter,
     WhenTooLarge,
     check_limits,
     check_whole_turns,
-    checked_count,
     window_plan,
 )
 
@@ -63,7 +62,7 @@ class ConversationPlans(Generic[M]):
         user_id: str | None = None,
         model: str | None = None,
         title: str | None = None,
-        count_tokens: CountTokens | None = None,
+        count_tokens: TokenCounter[M] | None = None,
         summary: Summarizer | None = None,
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)

@@ -8,15 +8,15 @@ another user's now, is passed over, and dropped when the list is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from .. import _keys
-from .._arguments import MAXIMUM, check_count, check_text, shown
-from .._errors import InvalidArgumentError
+from .._arguments import MAXIMUM, check_count, check_text
 from .._messages.codecs import Codec
 from .._plans import AskCluster, Change, Now, Plan, change_plan, changes_plan, nothing
+from .counters import TokenCounter, check_counter, checked_count
 from .frame import ENTER, with_record
 
 M = TypeVar("M")
@@ -24,8 +24,6 @@ T = TypeVar("T")
 
 Listing: TypeAlias = Literal["enter", "touch", "leave"]
 """Whether a conversation belongs in its user's list, does if it stands there, or does not."""
-CountTokens: TypeAlias = Callable[[list[Any]], int]
-"""Says how many tokens messages are."""
 
 
 class RecordOptions(TypedDict, total=False):
@@ -65,15 +63,11 @@ class Recorder(Generic[M]):
     user_id: str | None = None
     model: str | None = None
     title: str | None = None
-    count_tokens: CountTokens | None = None
+    count_tokens: TokenCounter[M] | None = None
 
     def __post_init__(self) -> None:
         check_record(self.user_id, self.model, self.title)
-        if self.count_tokens is not None and not callable(self.count_tokens):
-            raise InvalidArgumentError(
-                "count_tokens must be a callable of a list of messages that returns an integer, "
-                f"not {shown(self.count_tokens)}"
-            )
+        check_counter(self.count_tokens)
 
     def note(self, messages: Sequence[M] = (), record: RecordOptions | None = None) -> Note | None:
         """What to note of a write of ``messages``; None where no record is kept.
@@ -108,12 +102,7 @@ class Recorder(Generic[M]):
         if self.count_tokens is None or not messages:
             said = map(self.codec.tokens, messages)
             return min(sum(tokens for tokens in said if tokens), MAXIMUM)
-        tokens = self.count_tokens(list(messages))
-        if type(tokens) is not int or not 0 <= tokens <= MAXIMUM:
-            raise InvalidArgumentError(
-                f"count_tokens returned {shown(tokens)}, not an integer of at least 0"
-            )
-        return tokens
+        return checked_count(self.count_tokens(list(messages)))
 
     def write_plan(
         self,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from .._arguments import TTL
 from .._messages.codecs import Codec
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
+from .counters import TokenCounter
 from .plans import ConversationPlans, OnCorrupt
-from .records import CountTokens, RecordOptions
+from .records import RecordOptions
 from .summaries import Summarizer
 from .upkeep import Upkeep
-from .window_plans import TokenCounter, WhenTooLarge
+from .window_plans import WhenTooLarge
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class StoreOptions(TypedDict, total=False):
     user_id: str | None
     model: str | None
     title: str | None
-    count_tokens: CountTokens | None
+    count_tokens: TokenCounter[Any] | None
     summary: Summarizer | None
 
 
@@ -62,7 +63,7 @@ class ConversationStore(Upkeep, Generic[M]):
         user_id: str | None = None,
         model: str | None = None,
         title: str | None = None,
-        count_tokens: CountTokens | None = None,
+        count_tokens: TokenCounter[M] | None = None,
         summary: Summarizer | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from .._messages import tokens
 from .._messages.elements import Element, readable
 from .._plans import Change, Plan, change_plan
 from . import changes, windows
+from .counters import TokenCounter, check_counter, checked_count
 from .turn_scripts import READ_END
 from .windows import Limits, Part
 
 M = TypeVar("M")
-TokenCounter: TypeAlias = Callable[[list[M]], int]
-"""Says how many tokens messages are."""
 WhenTooLarge: TypeAlias = Literal["keep", "cut"]
 
 # English text has about 4 bytes per token. Short messages are as much JSON as text, and beside an
@@ -75,14 +73,9 @@ def check_limits(
     """
     check_count(last, "last", optional=True)
     check_count(max_tokens, "max_tokens", optional=True)
-    if count_tokens is not None:
-        if not callable(count_tokens):
-            raise InvalidArgumentError(
-                "count_tokens must be a callable of a list of messages that returns an integer, "
-                f"not {shown(count_tokens)}"
-            )
-        if max_tokens is None:
-            raise InvalidArgumentError("count_tokens needs max_tokens to count up to")
+    check_counter(count_tokens)
+    if count_tokens is not None and max_tokens is None:
+        raise InvalidArgumentError("count_tokens needs max_tokens to count up to")
     if whole_turns is not None and not isinstance(whole_turns, bool):
         raise InvalidArgumentError(
             f"whole_turns must be True, False or None, not {shown(whole_turns)}"
@@ -192,17 +185,6 @@ def _bytes_for(max_tokens: int) -> int:
 
 def _more(limit: int | None) -> int | None:
     return None if limit is None else min(limit * _GROWTH, MAXIMUM)
-
-
-def checked_count(found: object) -> int:
-    """What a counter returned; InvalidArgumentError if that is no count."""
-    if inspect.iscoroutine(found):
-        found.close()
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise InvalidArgumentError(
-            f"count_tokens must return an integer of at least 0, not {shown(found)}"
-        )
-    return found
 
 
 def _warn(key: str, limits: Limits, window: windows.Window) -> None:

@@ -13,6 +13,7 @@ from .._errors import InvalidArgumentError, ModelAnswerError
 from .._messages.codecs import read_tool_call
 from .._messages.content import block_type, standard_block
 from .._messages.elements import Element
+from .._messages.tokens import CHARACTERS_PER_TOKEN
 
 Prompt: TypeAlias = str | Callable[[str, list[dict[str, Any]]], str]
 """A text with ``{summary}`` and ``{messages}`` in it, or a function of the summary so far and the
@@ -41,7 +42,6 @@ MESSAGE_CHARACTERS = 8_000
 RESULT_CHARACTERS = 2_000
 ANSWER_CHARACTERS = 100_000
 """An answer that is longer is no summary."""
-_CHARACTERS_PER_TOKEN = 4
 
 
 def check_prompt(prompt: Prompt | None) -> None:
@@ -65,7 +65,7 @@ def render(
     if callable(prompt):
         return prompt(summary, [dict(element) for element in elements])
     limit = "" if max_tokens is None else _LIMIT.replace("{max_tokens}", str(max_tokens))
-    messages = "\n".join(map(line, elements))
+    messages = "\n".join(map(message_line, elements))
     text = DEFAULT_PROMPT if prompt is None else prompt
     values = {
         "{limit}": limit if prompt is None else "{limit}",
@@ -89,7 +89,7 @@ def _parts(text: str, names: Sequence[str]) -> Iterator[str]:
         yield from _parts(part, others)
 
 
-def line(element: Element) -> str:
+def message_line(element: Element) -> str:
     """A message as the model is shown it: who says what, and which tools are called."""
     is_result = kind(element) == "result"
     content = "\n".join(_texts(element.get("content")))
@@ -161,7 +161,7 @@ def read_answer(answer: str, max_tokens: int | None) -> str:
         raise ModelAnswerError(
             f"the model answered {len(text):,} characters where a summary was asked for"
         )
-    limit = len(text) if max_tokens is None else max_tokens * _CHARACTERS_PER_TOKEN
+    limit = len(text) if max_tokens is None else max_tokens * CHARACTERS_PER_TOKEN
     if len(text) <= limit:
         return text
     end = max(text.rfind(mark, 0, limit) for mark in (". ", ".\n", "\n", "。"))

@@ -18,7 +18,7 @@ from .._messages.elements import Element, readable
 from .._models.chat import Ask, check_chat_model
 from .._plans import Aside, Plan, Work, WriteToken, change_plan
 from .jobs import BackgroundJobs
-from .prompts import Prompt, check_prompt, line, read_answer, render
+from .prompts import Prompt, check_prompt, message_line, read_answer, render
 
 _log = logging.getLogger("valkey_memory")
 
@@ -192,7 +192,7 @@ class Summary:
         """The last of ``ends`` up to which the messages are not too much for one prompt."""
         room, begin, chosen = _PORTION_CHARACTERS, 0, 0
         for end in ends:
-            room -= sum(len(line(element)) for element in elements[begin:end])
+            room -= sum(len(message_line(element)) for element in elements[begin:end])
             if room < 0 and chosen:
                 break
             begin = chosen = end

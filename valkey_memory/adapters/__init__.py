@@ -4,13 +4,13 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, with_options
+from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
-from .._conversations.records import CountTokens
 from .._conversations.store import ConversationStore, StoreOptions
-from .._conversations.window_plans import TokenCounter, WhenTooLarge
+from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
-from .._memory.prompts import Prompt
+from .._memory.prompts import Prompt, message_line
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -27,6 +27,7 @@ from .._messages.content import (
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
 from .._messages.objects import open_to_json, plain_data
+from .._messages.tokens import CHARACTERS_PER_TOKEN
 from .._messages.usage import tokens_of_answer, tokens_of_usage
 from .._messages.values import is_writable, to_json
 from .._models.embedding import (
@@ -54,10 +55,10 @@ __all__ = [
     "And",
     "AnyFilter",
     "BATCH_SIZE",
+    "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
     "Codec",
     "ConversationStore",
-    "CountTokens",
     "EXACT_LIMIT",
     "Element",
     "Embeddings",
@@ -97,6 +98,7 @@ __all__ = [
     "is_writable",
     "known_dimension",
     "mask",
+    "message_line",
     "open_to_json",
     "parse_arguments",
     "plain_data",
