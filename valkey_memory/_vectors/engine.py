@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from .._errors import SearchUnavailableError
 from .._filters.expressions import Filter
 from .._plans import Plan
 from . import exact, server
-from .documents import Document, Hit, OnCorrupt
+from .documents import Document, OnCorrupt
+from .questions import Counted, Question
 from .schema import IndexInfo, IndexSchema
 from .walk import dimensions_plan
 
@@ -43,24 +45,8 @@ class Engine(Protocol):
     def wait_plan(self, timeout: float) -> Plan[bool]:
         """Wait at most ``timeout`` seconds until every document is searchable; whether it is."""
 
-    def search_plan(
-        self,
-        query: bytes,
-        k: int,
-        condition: Filter | None,
-        *,
-        embeddings: bool,
-        ef_runtime: int | None,
-    ) -> Plan[list[Hit]]:
-        """The ``k`` nearest documents that satisfy ``condition``, nearest first. One round trip.
-
-        Args:
-            query: From ``pack_vector``.
-            k: At most so many.
-            condition: A checked filter, or None.
-            embeddings: Return the documents' vectors too.
-            ef_runtime: HNSW effort for this search only.
-        """
+    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
+        """The answers to ``questions``, in order. One round trip for all of them."""
 
     def page_plan(
         self,
@@ -118,18 +104,9 @@ class EmptyEngine:
         yield from ()
         return True
 
-    def search_plan(
-        self,
-        query: bytes,
-        k: int,
-        condition: Filter | None,
-        *,
-        embeddings: bool,
-        ef_runtime: int | None,
-    ) -> Plan[list[Hit]]:
-        del query, k, condition, embeddings, ef_runtime
+    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
         yield from ()
-        return []
+        return [0 if isinstance(question, Counted) else [] for question in questions]
 
     def page_plan(
         self,

@@ -8,14 +8,16 @@ is read again. The copy knows each document's expiry, so expired documents drop 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from .._filters.expressions import Filter
 from .._plans import Now, Plan, atomic
 from . import shape
 from .changelog import forget_plan
 from .copy import LocalCopy
-from .documents import Document, Hit, OnCorrupt
+from .documents import Document, OnCorrupt
+from .questions import Counted, Nearest, Question
 from .reading import refresh_plan
 from .schema import IndexSchema
 from .storage import delete_plan
@@ -56,18 +58,27 @@ class ExactEngine:
         yield from ()
         return True
 
-    def search_plan(
-        self,
-        query: bytes,
-        k: int,
-        condition: Filter | None,
-        *,
-        embeddings: bool,
-        ef_runtime: int | None,
-    ) -> Plan[list[Hit]]:
-        del ef_runtime  # every vector is compared
+    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
         now = yield from self._fresh_plan()
-        return self.copy.nearest(from_bytes(query), k, condition, now, embeddings=embeddings)
+        return [self._answer(question, now) for question in questions]
+
+    def _answer(self, question: Question, now: int) -> Any:
+        copy, condition = self.copy, question.condition
+        if isinstance(question, Counted):
+            return copy.count(condition, now)
+        embeddings = question.embeddings
+        if isinstance(question, Nearest):  # every vector is compared, with whatever ef_runtime
+            query = from_bytes(question.query)
+            return copy.nearest(query, question.k, condition, now, embeddings=embeddings)
+        return copy.page(
+            condition,
+            0,
+            question.limit,
+            now,
+            embeddings=embeddings,
+            order_by=question.order_by,
+            descending=question.descending,
+        )
 
     def page_plan(
         self,

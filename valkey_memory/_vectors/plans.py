@@ -25,6 +25,7 @@ from .._plans import Plan
 from . import storage
 from .documents import Document, Hit, OnCorrupt
 from .engine import Engine, Mode, Search, choose_plan, drop_plan
+from .questions import Nearest, Question
 from .records import prepare, view
 from .schema import IndexInfo, IndexSchema
 from .storage import Progress
@@ -218,15 +219,25 @@ class IndexPlans:
         engine = yield from self._engine_plan(length_of(query))
         if known is None:  # what is stored may have another dimension
             query = pack_vector(vector, engine.schema.dimension, "the query")
-        hits = yield from self._asked_plan(
-            engine.search_plan(query, k, condition, embeddings=embeddings, ef_runtime=ef_runtime)
-        )
+        question = Nearest(query, k, condition, embeddings, ef_runtime)
+        hits: list[Hit]
+        (hits,) = yield from self._asked_plan(engine.ask_plan([question]))
         if min_score is not None:
             hits = [hit for hit in hits if hit.score >= min_score]
         if self._read_ttl_ms is not None and hits:
             ids = [hit.document.id for hit in hits]
             yield from storage.touch_plan(ids, engine.schema, self._read_ttl_ms)
         return hits
+
+    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
+        """Several questions in one round trip. Their filters, and vectors, are checked already."""
+        length = next((length_of(q.query) for q in questions if isinstance(q, Nearest)), None)
+        engine = yield from self._engine_plan(length)
+        return (yield from self._asked_plan(engine.ask_plan(questions)))
+
+    def packed(self, vector: Sequence[float]) -> bytes:
+        """A vector to search for, as ``Nearest`` takes it."""
+        return pack_vector(vector, self.schema.dimension, "the query")
 
     def search_diverse_plan(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from .._errors import (
     UnknownCommandError,
     ValkeyMemoryError,
 )
-from .._filters.expressions import Exists, Filter
+from .._filters.expressions import Filter
 from .._filters.query import compile_filter
 from .._keys import document_id, probe_key
 from .._plans import (
@@ -27,12 +27,11 @@ from .._plans import (
     Request,
     atomic,
 )
-from . import limits
+from . import limits, searching
 from .changelog import forget_plan
-from .documents import Document, Hit, OnCorrupt
-from .records import from_search, returned
+from .documents import Document, OnCorrupt
+from .questions import Counted, Matching, Question
 from .schema import (
-    EMBEDDING,
     STORAGES,
     IndexInfo,
     IndexSchema,
@@ -42,10 +41,7 @@ from .schema import (
     parse_info,
 )
 from .storage import delete_plan
-from .vector import similarity
 from .walk import delete_all_plan
-
-_DIALECT = ("DIALECT", "2")
 
 
 class ServerEngine:
@@ -69,39 +65,13 @@ class ServerEngine:
         """Ask until documents that were there before the index are indexed; whether they are."""
         return (yield from _filled_plan(self.schema, timeout))
 
-    def search_plan(
-        self,
-        query: bytes,
-        k: int,
-        condition: Filter | None,
-        *,
-        embeddings: bool,
-        ef_runtime: int | None,
-    ) -> Plan[list[Hit]]:
-        schema = self.schema
-        selection = "*" if condition is None else f"({compile_filter(condition)})"
-        # HNSW looks at this many candidates at least; k of them must be found.
-        effort = ef_runtime or (k if k > schema.ef_runtime else None)
-        runtime = f" EF_RUNTIME {effort}" if effort and schema.algorithm == "hnsw" else ""
-        parts = returned(schema, embeddings=embeddings)
-        replies = yield atomic(
-            f"search index {schema.name!r}",
-            (
-                "FT.SEARCH", schema.name,
-                f"{selection}=>[KNN {k} @{EMBEDDING} $vector{runtime} AS _score]",
-                "RETURN", str(len(parts) + 1), *parts, "_score",
-                "LIMIT", "0", str(k),
-                "PARAMS", "2", "vector", query, *_DIALECT,
-            ),
-            repeatable=True,
-        )  # fmt: skip
-        found = _hits(replies[0])
+    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
+        operation = f"search index {self.schema.name!r}"
+        commands = tuple(searching.command(question, self.schema) for question in questions)
+        replies = yield Request(operation, commands, repeatable=True)
         return [
-            Hit(document, similarity(float(fields[b"_score"]), schema.metric))
-            for document, fields in zip(
-                from_search(found, schema, self._on_corrupt), found.values(), strict=True
-            )
-            if document is not None
+            searching.answer(question, reply, self.schema, self._on_corrupt)
+            for question, reply in zip(questions, replies, strict=True)
         ]
 
     def page_plan(
@@ -115,36 +85,25 @@ class ServerEngine:
         descending: bool,
     ) -> Plan[list[Document]]:
         schema = self.schema
-        parts = returned(schema, embeddings=embeddings)
-        if order_by is not None:
-            # SORTBY puts documents without the field last; they have no place in such an order.
-            present = Exists(order_by)
-            condition = present if condition is None else present & condition
-        order = ("SORTBY", order_by, "DESC" if descending else "ASC") if order_by else ()
+        question = Matching(
+            condition, limit, order_by=order_by, descending=descending, embeddings=embeddings
+        )
         reply = yield from _complete_plan(
             f"list documents of index {schema.name!r}",
-            (
-                "FT.SEARCH", schema.name, compile_filter(condition),
-                "RETURN", str(len(parts)), *parts, *order,
-                "LIMIT", str(offset), str(limit), *_DIALECT,
-            ),
+            searching.command(question, schema, offset),
             schema,
-        )  # fmt: skip
+        )
         at_most = limits.RESULTS_LOOKED_AT
         if reply[0] == at_most and (order_by or offset + limit > at_most):
             raise _too_many(schema)
-        found = from_search(_hits(reply), schema, self._on_corrupt)
-        return [document for document in found if document is not None]
+        documents: list[Document] = searching.answer(question, reply, schema, self._on_corrupt)
+        return documents
 
     def count_plan(self, condition: Filter | None) -> Plan[int]:
         schema = self.schema
         operation = f"count documents of index {schema.name!r}"
-        reply = yield from _complete_plan(
-            operation,
-            ("FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT", "LIMIT", "0", "0",
-             *_DIALECT),
-            schema,
-        )  # fmt: skip
+        command = searching.command(Counted(condition), schema)
+        reply = yield from _complete_plan(operation, command, schema)
         number: int = reply[0]
         if number != limits.RESULTS_LOOKED_AT:
             return number
@@ -314,10 +273,6 @@ def _complete_plan(operation: str, command: Command, schema: IndexSchema) -> Pla
 # Documents by a filter alone
 
 
-def _hits(reply: Sequence[Any]) -> Mapping[bytes, Mapping[bytes, bytes]]:
-    return reply[1] if len(reply) > 1 else {}
-
-
 def matching_ids_plan(
     condition: Filter | None, offset: int, limit: int, schema: IndexSchema
 ) -> Plan[list[str]]:
@@ -326,11 +281,11 @@ def matching_ids_plan(
         f"list ids of index {schema.name!r}",
         (
             "FT.SEARCH", schema.name, compile_filter(condition), "NOCONTENT",
-            "LIMIT", str(offset), str(limit), *_DIALECT,
+            "LIMIT", str(offset), str(limit), *searching.DIALECT,
         ),
         schema,
     )  # fmt: skip
-    return [document_id(schema.name, key) for key in _hits(reply)]
+    return [document_id(schema.name, key) for key in searching.found(reply)]
 
 
 def _too_many(schema: IndexSchema) -> CommandError:
