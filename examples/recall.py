@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_embeddings import LocalEmbeddings
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from langchain_valkey_glide import ValkeyVectorStore
+from langchain_valkey_glide import LocalEmbeddings, ValkeyVectorStore
 from valkey_memory import EmbeddedValkey, SearchUnavailableError, ValkeyConnection
 
 MODULE_FOLDERS = ("/usr/local/lib/valkey/modules", "/usr/lib/valkey/modules")

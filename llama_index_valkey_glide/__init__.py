@@ -13,6 +13,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from ._chat_store import ValkeyChatStore
 from ._db_chat_store import ValkeyDBChatStore
 from ._embedding import LangChainEmbedding
+from ._local import LocalEmbedding
 from ._summary_block import ValkeySummaryBlock
 from ._vector_store import ValkeyVectorStore
 
@@ -21,6 +22,7 @@ RECOGNIZED_CHAT_STORES[ValkeyChatStore.class_name()] = ValkeyChatStore  # type: 
 
 __all__ = [
     "LangChainEmbedding",
+    "LocalEmbedding",
     "ValkeyChatStore",
     "ValkeyDBChatStore",
     "ValkeySummaryBlock",

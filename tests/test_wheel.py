@@ -59,11 +59,8 @@ assert [message.content for message in store.get_messages("s")] == ["hello"]
 EMBEDDED = "url = 'embedded://'" + TURN
 BEDROCK = "import boto3, langchain_aws" + TURN
 LOCAL = """
-from pathlib import Path
-import wordllama
-folder = Path(wordllama.__file__).parent
-model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-assert model.embed(["hello"]).shape == (1, 256)
+from valkey_memory import LocalEmbedding
+assert len(LocalEmbedding().embed_query("hello")) == 256
 """
 CLI = """
 import json, subprocess, sys

@@ -38,6 +38,7 @@ from ._errors import (
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
 from ._memory.summary import Summary
+from ._models.local import LocalEmbedding
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -70,6 +71,7 @@ __all__ = [
     "IndexNotFoundError",
     "InvalidSessionIdError",
     "KeyTypeError",
+    "LocalEmbedding",
     "MessageEncodeError",
     "ModelAnswerError",
     "NotPrimaryError",

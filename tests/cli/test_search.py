@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from langchain_valkey_glide import ValkeyVectorStore
+from langchain_valkey_glide import LocalEmbeddings, ValkeyVectorStore
 from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory._models import local
 from valkey_memory._vectors.discovery import server_index_plan
 
-from ..models.local import WordLlamaEmbeddings
 from ..search_server import find, wipe
 from ..servers import send
 from . import models
@@ -129,7 +129,7 @@ def test_stats_of_an_index(run: Run, filled: str) -> None:
 def test_the_local_model(run: Run, url: str) -> None:
     with ValkeyConnection.from_url(url) as connection:
         wipe(connection, NAME)
-        fill(connection, WordLlamaEmbeddings(), search="exact")
+        fill(connection, LocalEmbeddings(), search="exact")
         found = rows(
             run("search", "How do I deploy my service?", "-i", NAME, "--url", url, "--json")
         )
@@ -194,6 +194,8 @@ def test_a_model_whose_extra_is_missing(
 ) -> None:
     import sys
 
+    # Another test of this process may have loaded the model.
+    monkeypatch.setattr(local, "_load", local._load.__wrapped__)
     for module, model, extra in (
         ("wordllama", "local", "local"),
         ("langchain_aws", "bedrock:amazon.titan-embed-text-v2:0", "bedrock"),

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 
+from langchain_valkey_glide import LocalEmbeddings
 from valkey_memory import FilterError, Tag
-
-from ..models.local import WordLlamaEmbeddings
 
 HOSTILE = [
     "bob",
@@ -127,7 +126,7 @@ QUESTION = "How do I deploy my service?"
 
 @pytest.fixture
 def memories(make: Callable[..., Any]) -> Any:
-    store = make(WordLlamaEmbeddings())
+    store = make(LocalEmbeddings())
     store.add_texts(
         [ECS, HNSW, PIPELINE],
         [

@@ -11,9 +11,8 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores import FilterCondition, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
-from llama_index_valkey_glide import LangChainEmbedding
+from llama_index_valkey_glide import LocalEmbedding
 
-from ..models.local import WordLlamaEmbeddings
 from .conftest import MakeStore
 
 ECS = "We deployed to ECS using a blue-green strategy"
@@ -26,9 +25,8 @@ QUESTION = "How do I deploy my service?"
 def recall(make_store: MakeStore, is_async: bool) -> Any:
     """Asks the question of alice's three messages, through a retriever of LlamaIndex's."""
     store = make_store(metadata_fields={"user_id": "tag", "session_id": "tag", "role": "tag"})
-    model = LangChainEmbedding(WordLlamaEmbeddings())
     storage = StorageContext.from_defaults(vector_store=store)
-    index = VectorStoreIndex([], storage_context=storage, embed_model=model)
+    index = VectorStoreIndex([], storage_context=storage, embed_model=LocalEmbedding())
     said = [(ECS, "s1", "user"), (HNSW, "s2", "assistant"), (PIPELINE, "s3", "assistant")]
     index.insert_nodes(
         [

@@ -19,12 +19,11 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 
-from langchain_valkey_glide import ValkeyVectorStore
+from langchain_valkey_glide import LocalEmbeddings, ValkeyVectorStore
 from llama_index_valkey_glide import LangChainEmbedding
 from valkey_memory import DocumentError, InvalidArgumentError, ValkeyMemoryError
 
 from .bedrock import COHERE, THROTTLED, TITAN_1, TITAN_2, Endpoint
-from .local import WordLlamaEmbeddings
 from .test_batches import Meeting
 from .words import Words, bag_of_words
 
@@ -86,7 +85,7 @@ def test_it_is_a_step_of_an_ingestion_pipeline() -> None:
 
 
 def test_similarity_is_that_of_the_vectors() -> None:
-    model = LangChainEmbedding(WordLlamaEmbeddings())
+    model = LangChainEmbedding(LocalEmbeddings())
     question = model.get_query_embedding("How do I deploy my service?")
     near = model.get_text_embedding("We deployed to ECS using a blue-green strategy")
     far = model.get_text_embedding("My favourite colour is green")

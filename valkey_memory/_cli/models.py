@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .._errors import ConfigurationError
-
-LOCAL_DIMENSION = 256
+from .._models.local import LocalEmbedding
 
 Embedding = Annotated[
     str,
@@ -34,7 +31,7 @@ def embed_query(name: str) -> EmbedQuery:
         ConfigurationError: There is no such model, or what it needs is not installed.
     """
     if name == "local":
-        return _local()
+        return LocalEmbedding().embed_query
     kind, colon, rest = name.partition(":")
     if not colon or not rest:
         raise ConfigurationError(
@@ -74,18 +71,6 @@ def _require(module: str, extra: str) -> Any:
         raise ConfigurationError(
             f"{module} is not installed: pip install 'valkey-glide-memory[{extra}]'"
         ) from error
-
-
-def _local() -> EmbedQuery:
-    wordllama = _require("wordllama", "local")
-    spec = find_spec("wordllama")
-    if spec is None or spec.origin is None:
-        raise ConfigurationError("wordllama has no folder to load its weights from")
-    # By default it looks for its tokenizer outside its own package.
-    model = wordllama.WordLlama.load(
-        cache_dir=Path(spec.origin).parent, dim=LOCAL_DIMENSION, disable_download=True
-    )
-    return lambda text: model.embed([text])[0].tolist()
 
 
 def _bedrock(model_id: str) -> Any:
