@@ -37,6 +37,8 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.long_term import LongTermMemory
+from ._memory.memories import Memory, Parts
 from ._memory.summary import Summary
 from ._models.local import LocalEmbedding
 from ._server.connection import ValkeyConnection
@@ -72,12 +74,15 @@ __all__ = [
     "InvalidSessionIdError",
     "KeyTypeError",
     "LocalEmbedding",
+    "LongTermMemory",
+    "Memory",
     "MessageEncodeError",
     "ModelAnswerError",
     "NotPrimaryError",
     "MessageStore",
     "Numeric",
     "OperationTimeoutError",
+    "Parts",
     "PermissionDeniedError",
     "ReplyLostError",
     "SearchUnavailableError",

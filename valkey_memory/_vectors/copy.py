@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .._errors import ExactSearchLimitError, FilterError
-from .._filters.evaluation import Indexed, matches
+from .._filters.evaluation import Indexed
 from .._filters.expressions import Filter
 from . import limits, metadata
 from .changelog import Changes, milliseconds_of, version_key
 from .documents import Document, Hit, OnCorrupt
+from .postings import Postings
 from .records import parts_of_hash, readable, unreadable, view
 from .schema import IndexSchema
 from .vector import FLOAT_BYTES, Matrix, Vector, distances, from_bytes, lengths, numpy, similarity
@@ -67,6 +68,7 @@ class LocalCopy:
         self._clock_offset_ms = 0
         self._next_expiry_ms = math.inf  # no document expires before
         self._rows: list[_Row] = []
+        self._postings = Postings()
         self._position: dict[str, int] = {}
         self._matrix: Matrix = np.zeros((0, self.schema.dimension or 0), dtype=np.float32)
         self._norms: Vector = np.zeros(0, dtype=np.float32)
@@ -179,7 +181,9 @@ class LocalCopy:
             position = self._position[row.id] = len(self._rows)
             self._rows.append(row)
         else:
+            self._postings.remove(position, self._rows[position].seen)
             self._rows[position] = row
+        self._postings.add(position, row.seen)
         if row.expires_ms >= 0:
             self._next_expiry_ms = min(self._next_expiry_ms, row.expires_ms)
         return position
@@ -204,8 +208,11 @@ class LocalCopy:
         if position is None:
             return
         last = len(self._rows) - 1
+        self._postings.remove(position, self._rows[position].seen)
         if position != last:
             self._rows[position] = self._rows[last]
+            self._postings.remove(last, self._rows[last].seen)
+            self._postings.add(position, self._rows[last].seen)
             self._matrix[position] = self._matrix[last]
             self._norms[position] = self._norms[last]
             self._position[self._rows[position].id] = position
@@ -256,9 +263,8 @@ class LocalCopy:
             positions = some[np.argsort(found[some], kind="stable")].tolist()
             return positions
         positions = np.argsort(found, kind="stable").tolist()
-        rows = self._rows
-        satisfying = (p for p in positions if matches(rows[p].seen, condition))
-        return list(itertools.islice(satisfying, k))
+        satisfying = self._postings.satisfying(condition, self._rows)
+        return list(itertools.islice((p for p in positions if p in satisfying), k))
 
     def page(
         self,
@@ -290,14 +296,14 @@ class LocalCopy:
         """How many documents satisfy ``condition``."""
         with self._lock:
             self._drop_expired(now_ms)
-            return len(self._satisfying(condition))
+            if condition is None:
+                return len(self._rows)
+            return len(self._postings.satisfying(condition, self._rows))
 
     def _satisfying(self, condition: Filter | None) -> list[int]:
-        return [
-            position
-            for position, row in enumerate(self._rows)
-            if condition is None or matches(row.seen, condition)
-        ]
+        if condition is None:
+            return list(range(len(self._rows)))
+        return sorted(self._postings.satisfying(condition, self._rows))
 
     def _document(self, position: int, *, embeddings: bool) -> Document:
         row = self._rows[position]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .documents import Document, Hit
 
@@ -19,7 +19,7 @@ B = 0.3
 """How far a long text counts less. Turns of a conversation are all short."""
 RANK_OFFSET = 5
 """In 1 / (offset + rank): low, so that the first ranks decide."""
-VECTOR_WEIGHT = 0.8
+VECTOR_WEIGHT = 1.0
 """What a rank by vector is worth, of one by words."""
 _HIGHEST = (1 + VECTOR_WEIGHT) / (RANK_OFFSET + 1)
 
@@ -63,13 +63,12 @@ class Frequencies:
     of: Mapping[str, int]
 
     def rarest(self, together: int) -> list[str]:
-        """The rarest terms that are there, as many as at most ``together`` documents have; one
-        at least."""
+        """The rarest terms that are there, as many as at most ``together`` documents have."""
         chosen: list[str] = []
         room = together
         for term in sorted((t for t, n in self.of.items() if n), key=self.of.__getitem__):
             room -= self.of[term]
-            if chosen and room < 0:
+            if room < 0:
                 break
             chosen.append(term)
         return chosen
@@ -87,7 +86,7 @@ def bm25(
 
     Args:
         question: Terms. One that is there twice counts twice.
-        texts: How often each has them.
+        texts: How often each has them; other terms do not matter.
         lengths: How many terms each has altogether.
         among: How common the terms are.
     """
@@ -122,34 +121,37 @@ def rank(
     """
     similarities = {hit.document.id: hit.score for hit in nearest}
     candidates = list({d.id: d for d in (*having, *(hit.document for hit in nearest))}.values())
-    found = {
-        document.id: Ranked(
+    factors = [factor(document) for document in candidates]
+    close: dict[str, float] = {}
+    words: dict[str, float] = {}
+    for document, times, score in zip(candidates, factors, text_scores(candidates), strict=True):
+        if document.id in similarities:
+            close[document.id] = similarities[document.id] * times
+        if score > 0:
+            words[document.id] = score * times
+    by_vector, by_text = _places(close), _places(words)
+    ranked = [
+        Ranked(
             document,
-            0.0,
-            similarity=None if (close := similarities.get(document.id)) is None else close * times,
-            text_score=score * times,
-            factor=times,
+            _fused(by_text.get(document.id), by_vector.get(document.id)),
+            close.get(document.id),
+            by_vector.get(document.id),
+            words.get(document.id, 0.0),
+            by_text.get(document.id),
+            times,
         )
-        for document, score in zip(candidates, text_scores(candidates), strict=True)
-        for times in [factor(document)]
-    }
-    by_vector = sorted(
-        (one for one in found.values() if one.similarity is not None),
-        key=lambda one: (-(one.similarity or 0.0), one.document.id),
-    )
-    for place, one in enumerate(by_vector, 1):
-        found[one.document.id] = replace(one, vector_rank=place)
-    by_text = sorted(
-        (one for one in found.values() if one.text_score > 0),
-        key=lambda one: (-one.text_score, one.document.id),
-    )
-    for place, one in enumerate(by_text, 1):
-        found[one.document.id] = replace(one, text_rank=place)
-    fused = [replace(one, score=_fused(one)) for one in found.values()]
-    return sorted(fused, key=lambda one: (-one.score, one.document.id))
+        for document, times in zip(candidates, factors, strict=True)
+    ]
+    return sorted(ranked, key=lambda one: (-one.score, one.document.id))
 
 
-def _fused(one: Ranked) -> float:
-    by_text = 0.0 if one.text_rank is None else 1 / (RANK_OFFSET + one.text_rank)
-    by_vector = 0.0 if one.vector_rank is None else 1 / (RANK_OFFSET + one.vector_rank)
+def _places(scores: Mapping[str, float]) -> dict[str, int]:
+    """The place of each id by its score, from 1."""
+    ordered = sorted(scores, key=lambda one: (-scores[one], one))
+    return {one: place for place, one in enumerate(ordered, 1)}
+
+
+def _fused(text_rank: int | None, vector_rank: int | None) -> float:
+    by_text = 0.0 if text_rank is None else 1 / (RANK_OFFSET + text_rank)
+    by_vector = 0.0 if vector_rank is None else 1 / (RANK_OFFSET + vector_rank)
     return (by_text + VECTOR_WEIGHT * by_vector) / _HIGHEST

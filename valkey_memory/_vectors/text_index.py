@@ -48,6 +48,7 @@ class TextIndex:
 
     Attributes:
         embedding: The model.
+        embedder: How it is called.
         index: The index underneath: counts, paging, ``info``, ``drop``.
 
     Raises:
@@ -68,7 +69,7 @@ class TextIndex:
         concurrency: int = CONCURRENCY,
         **options: Unpack[IndexOptions],
     ) -> None:
-        self._embedder = embedder(embedding)
+        self.embedder = embedder(embedding)
         for option, value in (("batch_size", batch_size), ("concurrency", concurrency)):
             check_count(value, option)
         self.embedding = embedding
@@ -120,9 +121,16 @@ class TextIndex:
         if not given:
             return
         texts = [document.content for document in given]
-        vectors = yield Embed(self._embedder, texts, size, self._concurrency)
+        vectors = yield Embed(self.embedder, texts, size, self._concurrency)
         embedded = [replace(d, embedding=v) for d, v in zip(given, vectors, strict=True)]
         yield from self.index.plans.upsert_plan(embedded, ttl, progress)
+
+    def embed_plan(self, texts: Sequence[str]) -> Plan[list[Sequence[float]]]:
+        """The vectors of ``texts``, nothing stored."""
+        vectors: list[Sequence[float]] = []
+        if texts:
+            vectors = yield Embed(self.embedder, texts, self._batch_size, self._concurrency)
+        return vectors
 
     def search_plan(
         self,
@@ -133,7 +141,7 @@ class TextIndex:
         ef_runtime: int | None,
     ) -> Plan[list[Hit]]:
         check_count(k, "k")
-        vector = yield EmbedQuery(self._embedder, query)
+        vector = yield EmbedQuery(self.embedder, query)
         plans = self.index.plans
         return (yield from plans.search_plan(vector, k, value, min_score, False, ef_runtime))
 
@@ -141,7 +149,7 @@ class TextIndex:
         self, query: str, k: int, fetch_k: int, lambda_mult: float, value: AnyFilter | None
     ) -> Plan[list[Hit]]:
         check_diverse(k, fetch_k, lambda_mult)
-        vector = yield EmbedQuery(self._embedder, query)
+        vector = yield EmbedQuery(self.embedder, query)
         plans = self.index.plans
         return (yield from plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, value, False))
 

@@ -152,6 +152,41 @@ def lengths(matrix: Matrix) -> Vector:
     return result
 
 
+def in_context(
+    vectors: Sequence[Sequence[float]], before: Sequence[float] | None, weight: float
+) -> list[list[float]]:
+    """Vectors of texts that follow each other, each with a share of what was before it, normalised.
+
+    Args:
+        vectors: As a model made them, in the texts' order.
+        before: What this made for the text before the first; None where there is none.
+        weight: The share of the one before, of 1 for its own.
+
+    Raises:
+        DocumentError: They are no vectors, or of several lengths.
+    """
+    last: Any = None if not before else _of_length_one(from_numbers(before, None))
+    found: list[list[float]] = []
+    for values in vectors:
+        length = None if last is None else len(last)
+        own = _of_length_one(from_numbers(values, length))
+        last = own if last is None else _of_length_one(own + weight * last)
+        found.append(last.tolist())
+    return found
+
+
+def from_numbers(values: Sequence[float], dimension: int | None) -> Vector:
+    """``values`` as an array of float32; raises as ``pack_vector``."""
+    return from_bytes(pack_vector(values, dimension, "an embedding"))
+
+
+def _of_length_one(vector: Any) -> Any:
+    np = numpy()
+    wide = vector.astype(np.float64)
+    length = float(np.linalg.norm(wide))
+    return wide / length if length else wide
+
+
 def max_marginal_relevance(
     query: Vector, candidates: Sequence[Vector], k: int, lambda_mult: float
 ) -> list[int]:

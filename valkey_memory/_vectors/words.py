@@ -17,6 +17,8 @@ from .._errors import ConfigurationError
 
 TERMS_KEPT = 20_000
 """Terms of one text that count: those of about 200 KB. A longer text is found by its beginning."""
+TERM_LENGTH = 40
+"""Characters of a term that count. What is longer is no word, and a query has room for 10,240."""
 
 # Scripts that write no spaces: Thai, Lao, Myanmar and Khmer, Chinese characters and kana.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -119,7 +121,7 @@ def _terms(text: str, language: str) -> Iterator[str]:
                 if word in STOP_WORDS:
                     continue
                 word = _IRREGULAR.get(word, word)
-            yield stem(word)
+            yield stem(word[:TERM_LENGTH])
 
 
 def _pairs(run: str) -> Iterator[str]:
