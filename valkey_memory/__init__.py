@@ -37,6 +37,8 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.extraction import Extraction
+from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
 from ._memory.summary import Summary
@@ -63,6 +65,7 @@ __all__ = [
     "EventLoopError",
     "ExactSearchLimitError",
     "ExportFileError",
+    "Extraction",
     "Filter",
     "FilterError",
     "Hit",
@@ -84,6 +87,7 @@ __all__ = [
     "OperationTimeoutError",
     "Parts",
     "PermissionDeniedError",
+    "Rejected",
     "ReplyLostError",
     "SearchUnavailableError",
     "ServerUnavailableError",
