@@ -37,6 +37,7 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.consolidation import Consolidation
 from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
@@ -57,6 +58,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "Consolidation",
     "CorruptMessageError",
     "Document",
     "DocumentError",

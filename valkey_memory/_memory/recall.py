@@ -22,6 +22,7 @@ from .._vectors.documents import Document, Hit
 from .._vectors.plans import IndexPlans
 from .._vectors.questions import Counted, Matching, Nearest
 from .._vectors.ranking import Frequencies, Ranked, bm25, rank
+from .episodes import with_messages_plan
 from .memories import MESSAGE, WORDS, Memory, Parts, memory_of
 from .question import Question, one_speaker
 from .scope import Scope, scope
@@ -108,7 +109,7 @@ def recall_plan(
     }
     if wanted.neighbours and places:
         found = yield from _with_neighbours_plan(plans, found, wanted, places)
-    return found
+    return (yield from with_messages_plan(plans, found))
 
 
 def _ranked_plan(
