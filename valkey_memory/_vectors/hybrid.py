@@ -65,6 +65,7 @@ def wanted(
     query: str,
     k: int,
     value: AnyFilter | None,
+    mode: HybridMode,
     *,
     alpha: float | None = None,
     vector_k: int | None = None,
@@ -81,6 +82,11 @@ def wanted(
     check_count(k, "k")
     check_count(vector_k, "vector_k", optional=True)
     check_count(text_k, "text_k", optional=True)
+    if mode not in ("hybrid", "text"):
+        raise InvalidArgumentError(f'mode {shown(mode)} is unknown: "hybrid" or "text"')
+    for name, given in (("alpha", alpha), ("vector_k", vector_k)):
+        if mode == "text" and given is not None:
+            raise InvalidArgumentError(f"{name} is about vectors; by words alone there are none")
     share = VECTOR_SHARE if alpha is None else alpha
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
         raise InvalidArgumentError(
@@ -92,15 +98,6 @@ def wanted(
     nearest = max(NEAREST, k) if vector_k is None else vector_k
     read = Query.of(query, language)
     return Wanted(read, k, condition, language, float(share), nearest, text_k)
-
-
-def check_mode(mode: HybridMode, alpha: float | None) -> None:
-    """Raise InvalidArgumentError for a mode that is none, or a weight where there is nothing to
-    weigh."""
-    if mode not in ("hybrid", "text"):
-        raise InvalidArgumentError(f'mode {shown(mode)} is unknown: "hybrid" or "text"')
-    if mode == "text" and alpha is not None:
-        raise InvalidArgumentError('alpha weighs vectors against words; mode="text" has no vectors')
 
 
 def _check_content(fields: Mapping[str, FieldType]) -> None:

@@ -58,6 +58,8 @@ class HybridSearch:
 
         Raises:
             FilterError: The text of the documents is not declared.
+            InvalidArgumentError: A weight or number that cannot be, or one of vectors where there
+                is none.
         """
         asked = (query, k, filter, alpha, vector_k, text_k, language)
         return self.run(_search_plan(self.plans, vector, *asked))
@@ -95,6 +97,7 @@ def _search_plan(
         query,
         k,
         value,
+        "text" if vector is None else "hybrid",
         alpha=alpha,
         vector_k=vector_k,
         text_k=text_k,

@@ -22,7 +22,7 @@ from .._models.embedding import (
 from .._plans import Plan
 from .._server.connection import ValkeyConnection
 from .documents import Document, Hit
-from .hybrid import HybridMode, check_mode, hybrid_plan, wanted
+from .hybrid import HybridMode, hybrid_plan, wanted
 from .index import VectorIndex
 from .options import IndexOptions
 from .plans import AnyFilter, check_distinct, check_diverse
@@ -163,9 +163,8 @@ class TextIndex:
         alpha: float | None,
         language: str,
     ) -> Plan[list[Hit]]:
-        check_mode(mode, alpha)
         plans = self.index.plans
-        asked = wanted(plans, query, k, value, alpha=alpha, language=language)
+        asked = wanted(plans, query, k, value, mode, alpha=alpha, language=language)
         vector = None if mode == "text" else (yield EmbedQuery(self.embedder, query))
         return (yield from hybrid_plan(plans, asked, vector))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -104,12 +105,7 @@ def terms(text: str, language: str = "english") -> list[str]:
         text: Any text. One of stop words or of emoji only has none.
         language: Of Snowball's stemmers. Stop words and irregular forms are left out in English.
     """
-    found: list[str] = []
-    for term in _terms(text, language):
-        found.append(term)
-        if len(found) == TERMS_KEPT:
-            break
-    return found
+    return list(itertools.islice(_terms(text, language), TERMS_KEPT))
 
 
 def _terms(text: str, language: str) -> Iterator[str]:
