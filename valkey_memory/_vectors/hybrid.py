@@ -36,6 +36,10 @@ from .words import TERMS_ASKED, check_language, terms
 
 HybridMode: TypeAlias = Literal["hybrid", "text"]
 
+EFFORT = 4
+"""HNSW looks at so many times as many as shall be found. A rank hangs on all before it: of the 100
+nearest of 603, 40 searches of 213 missed one with once as many, 1 with twice, none with 3 times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -196,7 +200,9 @@ def _candidates_plan(
         rarest = common.rarest(math.inf)[:1]
     questions: list[Nearest | Matching] = []
     if vector is not None:
-        questions.append(Nearest(plans.packed(vector), asked.vector_k, asked.condition))
+        effort = max(EFFORT * asked.vector_k, plans.schema.ef_runtime)
+        packed = plans.packed(vector)
+        questions.append(Nearest(packed, asked.vector_k, asked.condition, ef_runtime=effort))
     if rarest:
         condition = _and(asked.condition, Or(tuple(map(_has, rarest))))
         questions.append(Matching(condition, max(MOST_WITH_WORDS, asked.k)))
