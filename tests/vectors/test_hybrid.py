@@ -195,6 +195,8 @@ def test_what_takes_part_can_be_limited(filled: Any) -> None:
         "s" * 100_000,
         "\u6771\u4eac" * 5_000,
         "x" * 3_000 + " secret",
+        " ".join(str(n) * 100 for n in range(10, 60)) + " secret",
+        " ".join("\u0436" * n for n in range(60)) + " secret",
     ],
     ids=lambda query: query[:16].encode("unicode_escape").decode(),
 )
