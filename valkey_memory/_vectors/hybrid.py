@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from .._arguments import check_count, check_text, shown
 from .._errors import FilterError, InvalidArgumentError
-from .._filters.expressions import FieldType, Filter, Or, TextHas, words
+from .._filters.expressions import FieldType, Filter, Or, TextHas, undeclared, words
 from .._plans import Plan
 from .documents import Document, Hit
 from .plans import AnyFilter, IndexPlans
@@ -106,11 +106,9 @@ def wanted(
 
 def _check_content(fields: Mapping[str, FieldType]) -> None:
     if CONTENT not in fields:
-        known = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
         raise FilterError(
-            "a search by words needs the documents' text declared, and 'content' is not. Declared "
-            f'are: {known}. Declare it when the index is created: metadata_fields={{"content": '
-            '"text", ...} (fields= of a VectorIndex), and write again what was stored without it'
+            "a search by words looks them up in the documents' text, and "
+            f"{undeclared(CONTENT, 'text', fields)}. Then write again what was stored without it"
         )
 
 
@@ -128,6 +126,7 @@ class Query:
 
     @classmethod
     def of(cls, text: str, language: str) -> Query:
+        """The words of ``text``."""
         known: dict[str, list[str]] = {}
         found: list[str] = []
         for word in words(text):
