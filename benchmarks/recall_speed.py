@@ -22,6 +22,7 @@ import numpy as np
 
 from valkey_memory import Document, LongTermMemory, ValkeyConnection
 from valkey_memory._memory.memories import MESSAGE, new_document
+from valkey_memory._memory.recall import MODES, Mode
 from valkey_memory._memory.scope import scope
 from valkey_memory._plans import Request
 from valkey_memory._vectors.questions import Nearest
@@ -43,10 +44,10 @@ def vectors(count: int) -> Any:
 
 
 def documents(own: int, others: int) -> Iterator[Document]:
-    """Turns of the labelled set, each with words of its own, so that words are as rare as they are."""
+    """Turns of the labelled set, each with words of its own, since real ones are as rare."""
     users = json.loads(DATA.read_text())["users"]
     texts = [t["text"] for u in users for s in u["sessions"] for t in s["turns"]]
-    chance = random.Random(20_260)
+    chance = random.Random(20_260)  # noqa: S311
     words = [
         f"{a}{b}{c}"
         for a in "bdfklmnprst"
@@ -104,10 +105,11 @@ def main() -> None:
         return memory.connection._execute(Request("bare", (command(nearest, plans.schema),)))
 
     found = {"bare FT.SEARCH, KNN 10 of the user's": median_ms(bare)}
-    for mode in ("dense", "hybrid", "text"):
-        found[f"recall, {mode}"] = median_ms(
-            lambda number: memory.recall(questions[number], user_id="own", k=10, mode=mode)  # type: ignore[arg-type]
-        )
+
+    def recalled(mode: Mode) -> Callable[[int], object]:
+        return lambda number: memory.recall(questions[number], user_id="own", k=10, mode=mode)
+
+    found |= {f"recall, {mode}": median_ms(recalled(mode)) for mode in MODES}
     first = next(iter(found.values()))
     for name, taken in found.items():
         print(f"{name:40} {taken:7.2f} ms  {taken / first:5.2f}x")

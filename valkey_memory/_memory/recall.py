@@ -21,7 +21,15 @@ from .._plans import Now, Plan
 from .._vectors.documents import Document, Hit
 from .._vectors.plans import IndexPlans
 from .._vectors.questions import Counted, Matching, Nearest
-from .._vectors.ranking import Frequencies, Ranked, bm25, rank
+from .._vectors.ranking import (
+    MOST_WITH_WORDS,
+    NEAREST,
+    WITH_WORDS,
+    Frequencies,
+    Ranked,
+    bm25,
+    rank,
+)
 from .episodes import with_messages_plan
 from .memories import MESSAGE, TERMS, WORDS, Memory, Parts, memory_of, term_tags
 from .question import Question, one_speaker
@@ -29,13 +37,6 @@ from .scope import Scope, scope
 
 Mode: TypeAlias = Literal["hybrid", "dense", "text"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "text")
-
-NEAREST = 100
-"""Candidates by vector, or as many as shall be found if that is more."""
-WITH_WORDS = 200
-"""Candidates by words: the rarest are asked for, as long as so many documents have them."""
-MOST_WITH_WORDS = 1_000
-"""Where all words of a question are common and no vector helps, the newest so many are ranked."""
 
 BEFORE = (0.5, 0.3, 0.2)
 AFTER = (0.3, 0.2)
