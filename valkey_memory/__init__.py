@@ -14,6 +14,7 @@ from ._errors import (
     CorruptMessageError,
     DocumentError,
     EmbeddedServerError,
+    ErasureIncompleteError,
     EventLoopError,
     ExactSearchLimitError,
     ExportFileError,
@@ -39,7 +40,9 @@ from ._errors import (
 from ._filters.expressions import Filter, Numeric, Tag, Text
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
+from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
+from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
@@ -60,6 +63,7 @@ __all__ = [
     "DocumentError",
     "EmbeddedServerError",
     "EmbeddedValkey",
+    "ErasureIncompleteError",
     "EventLoopError",
     "ExactSearchLimitError",
     "ExportFileError",
@@ -84,6 +88,7 @@ __all__ = [
     "OperationTimeoutError",
     "Parts",
     "PermissionDeniedError",
+    "Receipt",
     "ReplyLostError",
     "SearchUnavailableError",
     "ServerUnavailableError",
@@ -93,6 +98,8 @@ __all__ = [
     "Tag",
     "Text",
     "UnknownCommandError",
+    "UserCounts",
+    "UserData",
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",

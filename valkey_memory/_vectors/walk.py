@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import orjson
 
+from .._filters.expressions import Filter
 from .._keys import document_id, scan_pattern
 from .._plans import Command, Plan, Reply, Request, Scan, ScanPage
+from .records import satisfies
 from .schema import EMBEDDING, IndexSchema, Storage
-from .storage import delete_plan
+from .storage import delete_plan, read_plan
 from .vector import FLOAT_BYTES
 
 _STORAGE_OF: dict[bytes, Storage] = {b"hash": "hash", b"ReJSON-RL": "json"}
@@ -33,6 +35,27 @@ def stored_ids_plan(
         for storage, keys in (yield from _by_storage_plan(operation, page.keys)).items():
             if storage in found:
                 found[storage].update((yield from _ids_plan(operation, storage, keys, schema)))
+        if page.cursor is None:
+            return {storage: sorted(ids) for storage, ids in found.items()}
+        scan = replace(scan, cursor=page.cursor)
+
+
+def matching_plan(schema: IndexSchema, condition: Filter) -> Plan[dict[Storage, list[str]]]:
+    """Ids of all documents of the index that satisfy ``condition``, in either storage; sorted.
+
+    What cannot be read is passed over, with a line in the log. It walks the keyspace.
+    """
+    operation = f"look for documents of index {schema.name!r}"
+    found: dict[Storage, set[str]] = {}
+    scan = Scan(operation, scan_pattern(schema.prefix), None)
+    while True:
+        page: ScanPage = yield scan
+        for storage, keys in (yield from _by_storage_plan(operation, page.keys)).items():
+            stored = replace(schema, storage=storage)
+            ids = yield from _ids_plan(operation, storage, keys, stored)
+            documents = yield from read_plan(ids, stored, "skip", embeddings=False)
+            matching = (one.id for one in documents if satisfies(one, condition, stored))
+            found.setdefault(storage, set()).update(matching)
         if page.cursor is None:
             return {storage: sorted(ids) for storage, ids in found.items()}
         scan = replace(scan, cursor=page.cursor)
