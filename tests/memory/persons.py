@@ -99,7 +99,7 @@ class Place:
         return {key: (self._value(key), self._minutes(key)) for key in self.keys()}
 
     def _minutes(self, key: bytes) -> int:
-        return round(send(self.connection, "PTTL", key) / 60_000)
+        return round(int(send(self.connection, "PTTL", key)) / 60_000)
 
     def _value(self, key: bytes) -> Any:
         kind = send(self.connection, "TYPE", key)

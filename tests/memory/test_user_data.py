@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -27,10 +27,11 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
+from valkey_memory._conversations.erasing import BATCH
 from valkey_memory._keys import ERASING, episode_key, sidecar, slot, user_key, user_of
 from valkey_memory._memory import erasure
 from valkey_memory._memory.erasure import forget_plan
-from valkey_memory._memory.user_transfer import import_plan
+from valkey_memory._memory.user_transfer import Existing, import_plan
 
 from ..conftest import Face
 from ..servers import send
@@ -174,9 +175,9 @@ def test_entries_that_name_no_conversation_go(place: Place) -> None:
 
 def test_many_conversations(place: Place) -> None:
     store = place.store("alice")
-    for number in range(erasure.BATCH * 2 + 1):
+    for number in range(BATCH * 2 + 1):
         store.append(f"s{number}", messages(1)[0])
-    assert place.data().forget_user("alice").conversations == erasure.BATCH * 2 + 1
+    assert place.data().forget_user("alice").conversations == BATCH * 2 + 1
     assert place.keys() == []
 
 
@@ -479,9 +480,9 @@ def test_what_is_anothers_now_is_not_replaced(place: Place) -> None:
     data.export_user("alice", copy)
     place.sessions().update("alice-1", user_id="bob")
     before = place.everything()
-    for existing in ("refuse", "replace"):
+    for existing in get_args(Existing):
         with pytest.raises(InvalidArgumentError, match="'alice-1' that the export of"):
-            data.import_user(copy, existing=existing)  # type: ignore[arg-type]
+            data.import_user(copy, existing=existing)
     assert place.everything() == before
 
 
