@@ -119,7 +119,7 @@ def forget_plan(
 
 def _incomplete(user_id: str, left: Left) -> ErasureIncompleteError:
     return ErasureIncompleteError(
-        f"of {user_id!r} {left.conversations} conversations and {left.memories} memories are left "
+        f"{left.conversations} conversations and {left.memories} memories of {user_id!r} are left "
         f"after {ATTEMPTS} attempts: somebody writes them anew. Stop who writes for this user, and "
         "erase again",
         {"conversations": left.conversations, "memories": left.memories},
