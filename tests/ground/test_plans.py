@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from valkey_memory._models.embedding import Embed
 from valkey_memory._plans import (
     AskCluster,
     AskPrimaries,
+    Blocking,
     Change,
     Now,
     Pause,
@@ -204,3 +206,13 @@ def test_the_clock_and_a_pause_need_no_server() -> None:
         for before, after in (nowhere.run(wait_plan()), asyncio.run(nowhere.arun(wait_plan()))):
             assert after >= before + 10
             assert abs(after - time.time() * 1000) < 5_000
+
+
+def test_what_blocks_runs_beside_the_event_loop(url: str) -> None:
+    def plan() -> Plan[threading.Thread]:
+        thread: threading.Thread = yield Blocking(threading.current_thread)
+        return thread
+
+    with ValkeyConnection.from_url(url) as connection:
+        assert connection.run(plan()) is threading.current_thread()
+        assert asyncio.run(connection.arun(plan())) is not threading.current_thread()

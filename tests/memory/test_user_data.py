@@ -28,7 +28,7 @@ from valkey_memory import (
     VectorIndex,
 )
 from valkey_memory._conversations.erasing import BATCH
-from valkey_memory._keys import ERASING, episode_key, sidecar, slot, user_key, user_of
+from valkey_memory._keys import ERASING, sidecar, user_key
 from valkey_memory._memory import erasure
 from valkey_memory._memory.erasure import forget_plan
 from valkey_memory._memory.user_transfer import Existing, import_plan
@@ -157,6 +157,7 @@ def test_what_is_another_users_now_is_left(place: Place) -> None:
     send(place.connection, "HSET", sidecar(f"{place.prefix}given", "meta"), "user_id", "bob")
     send(place.connection, "UNLINK", sidecar(f"{place.prefix}unclaimed", "meta"))
     copy = io.BytesIO()
+    assert place.data().count("alice").conversations == 1
     assert place.data().export_user("alice", copy).conversations == 1
     assert b"given" not in copy.getvalue()
     assert place.data().forget_user("alice").conversations == 1
@@ -605,18 +606,3 @@ def test_arguments(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no colon"):
         UserData(url=url, indexes=["a:b"])
     assert repr(data).endswith("indexes=('memory',))")
-
-
-def test_keys_of_users() -> None:
-    for prefix in ("chat:", "", "a@b%:", "x*y:"):
-        for user in HOSTILE_IDS:
-            key = user_key(prefix, user, ERASING)
-            assert user_of(prefix, key.encode(), ERASING) == user
-            assert user_of("other:", key.encode(), ERASING) is None
-    for foreign in (b"\xff", b"{user:}:erasing", b"{user:a{}:erasing", b"user:a:erasing"):
-        assert user_of("chat:", foreign, ERASING) is None
-
-
-def test_the_conversation_of_an_episode_is_in_its_slot() -> None:
-    assert episode_key("memory", "0a") == "{memory:0a}:conversation"
-    assert slot(episode_key("memory", "0a")) == slot("memory:0a")

@@ -38,10 +38,10 @@ def forget(
         if there != UserCounts():
             what = f"{amount(there.conversations, 'conversation')} and {_memories(there)}"
             confirm(f"Erase {what} of {user!r} at {connection.address} for good?", yes=yes)
-        elif user not in data.unfinished():
-            raise _nothing(user)
         with progress(0) as bar:
             receipt = data.forget_user(user, progress=told_by(bar, "erasing"))
+    if there == UserCounts() and not (receipt.resumed or receipt.conversations):
+        raise _nothing(user)
     if json:
         print_json(asdict(receipt))
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from .. import _keys
-from .._conversations.erasing import BATCH, Entry, entries_plan, erase_plan, owned_plan
+from .._conversations.erasing import BATCH, Entry, entries_plan, erase_plan, owners_plan
 from .._conversations.sessions import read_fields, read_number
 from .._errors import ErasureIncompleteError, NotPrimaryError, ValkeyMemoryError, WriteRefusedError
 from .._keys import episode_key
@@ -80,7 +80,8 @@ def left_plan(
     """
     entries = yield from entries_plan(key_prefix, user_id)
     listed = {entry.session_id for entry in entries}
-    unlisted = yield from owned_plan(key_prefix, user_id, [o for o in seen if o not in listed])
+    owners = yield from owners_plan(key_prefix, [one for one in seen if one not in listed])
+    unlisted = [one for one, owner in owners.items() if owner == user_id]
     return Left(entries, unlisted, (yield from documents_plan(indexes, user_id)))
 
 

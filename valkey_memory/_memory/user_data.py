@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from .. import _keys
 from .._arguments import check_text, shown
+from .._conversations.erasing import owners_plan
 from .._errors import ConfigurationError, InvalidArgumentError
 from .._plans import Plan
 from .._secrets import hide_url
@@ -87,7 +88,7 @@ class UserData:
     def count(self, user_id: str) -> UserCounts:
         """How many conversations and memories there are of a user; other counts stay 0.
 
-        Round trips: as the first look of ``forget_user``.
+        Round trips: as a look of ``forget_user``, and one per 1,000 conversations.
         """
         return self._primaries.run(self._count_plan(user_id))
 
@@ -98,7 +99,10 @@ class UserData:
     def _count_plan(self, user_id: str) -> Plan[UserCounts]:
         check_text(user_id, "user_id")
         left = yield from left_plan(self._key_prefix, user_id, self._indexes)
-        return UserCounts(conversations=left.conversations, memories=left.memories)
+        ids = [one for entry in left.entries if (one := entry.session_id) is not None]
+        owners = yield from owners_plan(self._key_prefix, ids)
+        theirs = [one for one in owners.values() if one in (None, user_id)]
+        return UserCounts(conversations=len(theirs), memories=left.memories)
 
     # Erasing
 
@@ -164,6 +168,7 @@ class UserData:
 
         Raises:
             DocumentError: Another program wrote a document that cannot be read.
+            KeyTypeError: A key of a conversation holds a value of another type.
             OSError: The file cannot be written.
 
         Round trips: two per 200 conversations or 2,000 messages, two per 200 documents, and a look
@@ -208,6 +213,7 @@ class UserData:
             ExportFileError: The file is damaged, or no export of a user, or of another user.
             InvalidArgumentError: Something exists, or is another user's by now.
             IndexMismatchError: An index that the file names exists in another shape.
+            BulkWriteError: It stopped on the way; do it again with ``existing="replace"``.
             OSError: The file cannot be read.
 
         Round trips: one per 1,000 conversations and one per 500 documents that look for what

@@ -9,9 +9,8 @@ from itertools import groupby
 from typing import IO, Any, Literal, TypeAlias
 
 from .. import _keys
-from .._conversations.erasing import entries_plan
+from .._conversations.erasing import entries_plan, owners_plan
 from .._conversations.listing import Conversation, describe_plan
-from .._conversations.sessions import record_key
 from .._conversations.transfer import (
     Whole,
     exported_user,
@@ -23,9 +22,9 @@ from .._conversations.transfer import (
     write_batches,
     write_whole_plan,
 )
-from .._errors import ExportFileError, InvalidArgumentError, KeyTypeError
+from .._errors import ExportFileError, InvalidArgumentError
 from .._keys import episode_key
-from .._plans import Blocking, Plan, Request, answered
+from .._plans import Blocking, Plan, Request
 from .._vectors import limits, storage
 from .._vectors.engine import Engine, choose_plan
 from .._vectors.matching import Matching, shape_plan, target_plan
@@ -41,7 +40,6 @@ Existing: TypeAlias = Literal["refuse", "replace"]
 """What to do where something of the user that is imported exists."""
 
 _DOCUMENTS = 200
-_AT_ONCE = 1_000
 
 
 class _Tally:
@@ -217,7 +215,7 @@ def _agree_plan(
     key_prefix: str, contents: Contents, engines: Mapping[str, Engine], existing: Existing
 ) -> Plan[None]:
     """Raise InvalidArgumentError where what exists must not be replaced."""
-    owners = yield from _owners_plan(key_prefix, list(contents.sessions))
+    owners = yield from owners_plan(key_prefix, list(contents.sessions))
     conversations, documents = len(owners), 0
     others = [f"the conversation {one!r}" for one, owner in owners.items()
               if owner not in (None, contents.user_id)]  # fmt: skip
@@ -239,24 +237,6 @@ def _agree_plan(
             'shall be imported exist. Nothing was written; existing="replace" puts those of the '
             "export in their place"
         )
-
-
-def _owners_plan(key_prefix: str, ids: Sequence[str]) -> Plan[Mapping[str, str | None]]:
-    """Whose those conversations are that exist; None for nobody's."""
-    found: dict[str, str | None] = {}
-    for some in batches(ids, _AT_ONCE):
-        commands: list[tuple[str, ...]] = []
-        for one in some:
-            commands.append(("EXISTS", *_keys.content_keys(_keys.list_key(key_prefix, one))))
-            commands.append(("HGET", record_key(key_prefix, one), "user_id"))
-        replies = yield Request(
-            "look for conversations", tuple(commands), errors_as_replies=True, repeatable=True
-        )
-        for one, exists, owner in zip(some, replies[::2], replies[1::2], strict=True):
-            if answered(exists):
-                known = None if isinstance(owner, KeyTypeError) else answered(owner)
-                found[one] = known and known.decode("utf-8", "replace")
-    return found
 
 
 def _write_conversations_plan(
