@@ -34,7 +34,8 @@ from valkey_memory._memory.erasure import forget_plan
 from valkey_memory._memory.user_transfer import Existing, import_plan
 
 from ..conftest import Face
-from ..servers import send
+from ..search_server import SearchSource
+from ..servers import search_cluster, send
 from .persons import Killed, Place, killed_after, messages, numbers_until_done
 from .test_long_term import HOSTILE_IDS
 
@@ -65,6 +66,20 @@ def _kept(place: Place) -> Iterator[Place]:
 @pytest.fixture(params=["sync", "async"])
 def data(request: pytest.FixtureRequest, place: Place) -> Any:
     return Face(place.data(), is_async=request.param == "async")
+
+
+@pytest.fixture
+def in_search_cluster(search_url: str, search_source: SearchSource, prefix: str) -> Iterator[Place]:
+    """A cluster with valkey-search; ``search_url`` says that the test needs a search server."""
+    if not search_source.modules:
+        pytest.skip("the search server is given by URL, and no modules for a cluster are there")
+    with (
+        search_cluster(search_source.modules) as ports,
+        ValkeyConnection.from_url(
+            f"valkey://127.0.0.1:{ports[0]}", request_timeout=30
+        ) as connection,
+    ):
+        yield Place(connection, prefix, prefix.removesuffix(":"), "server")
 
 
 def counted(receipt: UserCounts) -> UserCounts:
@@ -101,6 +116,26 @@ def test_by_the_index_of_a_server(searched: Place) -> None:
     searched.fill("alice", "alice")
     assert counted(searched.data().forget_user("alice")) == ALICE
     assert searched.everything() == before
+
+
+@pytest.mark.slow
+def test_in_a_cluster_with_an_index(in_search_cluster: Place) -> None:
+    """The index shows writes after a moment, in either direction; nothing is missed for that."""
+    place = in_search_cluster
+    place.fill("bob", "bob")
+    before, copy = place.everything(), io.BytesIO()
+    for _ in range(3):
+        place.fill("alice", "alice")
+        assert place.data().export_user("alice", copy) == ALICE
+        assert counted(place.data().forget_user("alice")) == ALICE
+        assert place.everything() == before
+        copy = io.BytesIO()
+    place.fill("alice", "alice")
+    place.data().export_user("alice", copy)
+    kept = place.content()
+    place.data().forget_user("alice")
+    place.data().import_user(copy)
+    assert place.content() == kept
 
 
 def test_a_dropped_index_leaves_nothing_behind(searched: Place) -> None:

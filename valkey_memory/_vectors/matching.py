@@ -74,7 +74,12 @@ def target_plan(shape_: IndexSchema) -> Plan[IndexSchema]:
     """The shape that documents of ``shape_`` are written in: that of the server's index of the same
     name where there is one, with vectors as they are."""
     info = yield from _own_index_plan(shape_.name)
-    return shape_ if info is None else replace(schema_of(info), dimension=shape_.dimension)
+    if info is None:
+        return shape_
+    schema = replace(schema_of(info), dimension=shape_.dimension)
+    # The order of fields is seen in documents, and a cluster tells another one.
+    same = schema.fields == shape_.fields
+    return replace(schema, fields=shape_.fields) if same else schema
 
 
 def schema_of(info: IndexInfo) -> IndexSchema:
