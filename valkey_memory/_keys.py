@@ -221,7 +221,7 @@ def document_id(index: str, key: bytes) -> str:
 
 
 def episode_key(index: str, document_id: str) -> str:
-    """The list that has the conversation of an episode. In the slot of its document."""
+    """The list with the messages of an episode."""
     return sidecar(document_key(index, document_id), "conversation")
 
 

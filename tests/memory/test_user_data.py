@@ -138,6 +138,18 @@ def test_in_a_cluster_with_an_index(in_search_cluster: Place) -> None:
     assert place.content() == kept
 
 
+def test_who_has_a_copy_sees_that_it_is_gone(searched: Place) -> None:
+    memory = searched.memory()
+    memory.remember("A fact", user_id="alice")
+    copy = io.BytesIO()
+    assert len(memory.list("alice")) == 1
+    searched.data().export_user("alice", copy)
+    searched.data().forget_user("alice")
+    assert memory.list("alice") == []
+    searched.data().import_user(copy)
+    assert len(memory.list("alice")) == 1
+
+
 def test_a_dropped_index_leaves_nothing_behind(searched: Place) -> None:
     searched.fill("alice", "alice")
     searched.memory().index.drop()
