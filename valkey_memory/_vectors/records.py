@@ -38,6 +38,9 @@ from .vector import from_bytes, from_text, pack_vector, to_text
 P = ParamSpec("P")
 T = TypeVar("T")
 
+METADATA = "_metadata"
+"""The field of a hash that has its metadata."""
+
 _log = logging.getLogger("valkey_memory")
 
 
