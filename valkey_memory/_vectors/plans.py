@@ -18,7 +18,6 @@ from .._errors import (
     InvalidArgumentError,
 )
 from .._filters.dicts import to_filter
-from .._filters.evaluation import matches
 from .._filters.expressions import Filter
 from .._keys import document_key
 from .._plans import Plan
@@ -26,7 +25,7 @@ from . import storage
 from .documents import Document, Hit, OnCorrupt
 from .engine import Engine, Mode, Search, choose_plan, drop_plan
 from .questions import Nearest, Question
-from .records import prepare, view
+from .records import prepare, satisfies
 from .schema import IndexInfo, IndexSchema
 from .storage import Progress
 from .vector import from_bytes, length_of, max_marginal_relevance, numpy, pack_vector
@@ -190,7 +189,7 @@ class IndexPlans:
         if condition is not None:
             # By their keys, because an index may be behind, and has no field for ids.
             given = yield from storage.read_plan(found, schema, self._on_corrupt, embeddings=False)
-            found = [one.id for one in given if _satisfies(one, condition, schema)]
+            found = [one.id for one in given if satisfies(one, condition, schema)]
         return (yield from storage.delete_plan(found, schema))
 
     def delete_where_plan(self, value: AnyFilter | None) -> Plan[int]:
@@ -331,15 +330,6 @@ def _listed(values: Iterable[T], name: str) -> list[T]:
     if not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be a list, not {shown(values)}")
     return list(values)
-
-
-def _satisfies(document: Document, condition: Filter, schema: IndexSchema) -> bool:
-    """Whether a document that was read satisfies ``condition``. One that was written before its
-    fields were declared, with values of another type, does not: the server does not find it."""
-    try:
-        return matches(view(document.metadata, document.content, schema), condition)
-    except FilterError:
-        return False
 
 
 def _without_embedding(document: Document) -> Document:
