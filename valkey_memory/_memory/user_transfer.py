@@ -33,7 +33,7 @@ from .._vectors.schema import IndexSchema
 from .._vectors.storage import Progress
 from .erasure import batches, documents_plan
 from .lines import Contents, Item, Stored, contents_of, index_line, read_items, stored_line
-from .memories import EPISODE, FIELDS, WORDS
+from .memories import EPISODE, FIELDS, TERMS
 from .receipts import UserCounts
 
 Existing: TypeAlias = Literal["refuse", "replace"]
@@ -125,7 +125,7 @@ def export_plan(
 def _memory_shape_plan(found: Matching) -> Plan[IndexSchema]:
     """The shape of an index; that of memories in full, of whose fields few documents have all."""
     schema = yield from shape_plan(found)
-    return replace(schema, fields={**FIELDS, **schema.fields}) if WORDS in schema.fields else schema
+    return replace(schema, fields={**FIELDS, **schema.fields}) if TERMS in schema.fields else schema
 
 
 def _stored_plan(ids: Sequence[str], schema: IndexSchema) -> Plan[list[Stored]]:
