@@ -37,6 +37,8 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.context import Context, LeftOut
+from ._memory.conversation_memory import ConversationMemory
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
 from ._memory.summary import Summary
@@ -55,6 +57,8 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "Context",
+    "ConversationMemory",
     "CorruptMessageError",
     "Document",
     "DocumentError",
@@ -73,6 +77,7 @@ __all__ = [
     "IndexNotFoundError",
     "InvalidSessionIdError",
     "KeyTypeError",
+    "LeftOut",
     "LocalEmbedding",
     "LongTermMemory",
     "Memory",

@@ -1,0 +1,67 @@
+"""What happens to a turn once it is stored: it is remembered across conversations."""
+
+from __future__ import annotations
+
+import logging
+
+from .._conversations import changes
+from .._messages.elements import Element, readable
+from .._plans import Aside, Plan, change_plan
+from .jobs import BackgroundJobs
+from .long_term import LongTermMemory
+from .remembering import remember_turn_plan
+from .trying import tried_plan
+
+_log = logging.getLogger("valkey_memory")
+
+LOOKED_AT = 20
+"""So many of a conversation's newest messages are looked at after each turn, whether they are
+remembered: so what a failure or the end of a process left out is caught up."""
+
+
+class AfterTurns:
+    """Remembers what was said, in the turn's own call or in the background.
+
+    Args:
+        long_term: Where; None for nowhere.
+        background: Do not let ``save_turn`` wait for it.
+
+    Attributes:
+        last_error: The last that went wrong in this process, until it succeeds.
+    """
+
+    def __init__(self, long_term: LongTermMemory | None, *, background: bool) -> None:
+        self.long_term = long_term
+        self.background = background
+        self.jobs = BackgroundJobs()
+        self.last_error: Exception | None = None
+
+    def after_turn_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
+        """Remember the newest messages of the list ``key``. What fails is noted, not raised."""
+        if self.long_term is None:
+            return
+        if self.background:
+            yield Aside(self.jobs, lambda: self._tolerant_plan(key, session_id, user_id))
+        else:
+            yield from self._tolerant_plan(key, session_id, user_id)
+
+    def _tolerant_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
+        found = yield from tried_plan(self._newest_plan(key, session_id, user_id))
+        self.last_error = found if isinstance(found, Exception) else None
+        if isinstance(found, Exception):
+            # The turn is stored; whoever stored it is not to hear that it was not.
+            kind = type(found).__name__
+            _log.warning("not all of %r is remembered yet: %s: %s", key, kind, found)
+
+    def _newest_plan(self, key: str, session_id: str, user_id: str) -> Plan[int]:
+        raws = yield from change_plan(changes.read_newest(key, LOOKED_AT))
+        return (yield from self.remember_plan(readable(raws), session_id, user_id))
+
+    def remember_plan(self, elements: list[Element], session_id: str, user_id: str) -> Plan[int]:
+        """Remember messages of a conversation; how many of them are remembered now."""
+        if self.long_term is None:
+            return 0
+        texts, rules = self.long_term._texts, self.long_term._rules
+        said = [element for element in elements if isinstance(element.get("role"), str)]
+        ids = yield from remember_turn_plan(texts, rules, session_id, said, user_id, None)
+        return len(ids)
