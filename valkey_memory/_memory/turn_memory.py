@@ -183,9 +183,8 @@ class TurnMemory(Generic[M]):
     def _save_plan(
         self, question: str | M, answer: str | M | Sequence[M], once: str | None
     ) -> Plan[None]:
-        answers = cast(
-            "Sequence[str | M]", answer if isinstance(answer, list | tuple) else [answer]
-        )
+        several = isinstance(answer, list | tuple)
+        answers = cast("Sequence[str | M]", answer if several else [answer])
         turn = [self._both(question, "user"), *(self._both(one, "assistant") for one in answers)]
         now: int = yield Now()
         for one in turn:  # one time for all, which tells the turn from another of the same words
