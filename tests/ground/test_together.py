@@ -50,14 +50,14 @@ class Wire:
         step = next(plan)
         while True:
             self.steps += [step] if isinstance(step, Request | Lanes) else []
+            failed: ValkeyMemoryError | None = None
+            reply: Any = None
             try:
                 reply = yield step
             except ValkeyMemoryError as error:
-                send_on = lambda error=error: plan.throw(error)  # noqa: E731
-            else:
-                send_on = lambda reply=reply: plan.send(reply)  # noqa: E731
+                failed = error
             try:
-                step = send_on()
+                step = plan.send(reply) if failed is None else plan.throw(failed)
             except StopIteration as done:
                 return done.value
 

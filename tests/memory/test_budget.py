@@ -132,7 +132,7 @@ def test_a_long_memory_gives_way_to_shorter_ones() -> None:
 
 def test_nothing_is_told_twice() -> None:
     fact = memory(0, "Mia swims.", "fact")
-    stored = Both({"role": "user", "content": "Hello", "id": "m1"}, {})
+    stored: Both[Any] = Both({"role": "user", "content": "Hello", "id": "m1"}, {})
     again = Memory("x", "message", "Hello", "a", message_id="m1")
     found = Found(message("user", "?"), "", [fact], [fact, again, memory(1, "New")], 5, [stored])
     assert [one.text for one in chosen(found, budget(None, None, None)).recalled] == ["New"]

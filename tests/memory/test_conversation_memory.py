@@ -508,7 +508,7 @@ def test_a_turn_takes_two_round_trips_before_the_model_and_one_after(
         assert context.facts
         counted.clear()
         after = plain.settings.after.after_turn_plan
-        plain.settings.after.after_turn_plan = lambda *_: iter(())  # type: ignore[method-assign,assignment,return-value]
+        plain.settings.after.after_turn_plan = lambda *_: iter(())  # type: ignore[method-assign,assignment]
         plain._plans._summary, summary = None, plain._plans._summary
         plain.save_turn(f"Which {number}", "Green.")
         assert len(counted) == 1

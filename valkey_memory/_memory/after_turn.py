@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from .._conversations import changes
-from .._messages.elements import Element, readable
+from .._messages.elements import readable
 from .._plans import Aside, Plan, change_plan
 from .jobs import BackgroundJobs
 from .long_term import LongTermMemory
@@ -46,22 +46,21 @@ class AfterTurns:
             yield from self._tolerant_plan(key, session_id, user_id)
 
     def _tolerant_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
-        found = yield from tried_plan(self._newest_plan(key, session_id, user_id))
+        plan = self.newest_plan(key, session_id, user_id, LOOKED_AT)
+        found = yield from tried_plan(plan)
         self.last_error = found if isinstance(found, Exception) else None
         if isinstance(found, Exception):
             # The turn is stored; whoever stored it is not to hear that it was not.
             kind = type(found).__name__
             _log.warning("not all of %r is remembered yet: %s: %s", key, kind, found)
 
-    def _newest_plan(self, key: str, session_id: str, user_id: str) -> Plan[int]:
-        raws = yield from change_plan(changes.read_newest(key, LOOKED_AT))
-        return (yield from self.remember_plan(readable(raws), session_id, user_id))
-
-    def remember_plan(self, elements: list[Element], session_id: str, user_id: str) -> Plan[int]:
-        """Remember messages of a conversation; how many of them are remembered now."""
+    def newest_plan(self, key: str, session_id: str, user_id: str, number: int) -> Plan[int]:
+        """Remember the newest ``number`` messages, archived ones among them; how many of them are
+        remembered now."""
         if self.long_term is None:
             return 0
         texts, rules = self.long_term._texts, self.long_term._rules
-        said = [element for element in elements if isinstance(element.get("role"), str)]
+        raws = yield from change_plan(changes.read_newest(key, number))
+        said = [element for element in readable(raws) if isinstance(element.get("role"), str)]
         ids = yield from remember_turn_plan(texts, rules, session_id, said, user_id, None)
         return len(ids)

@@ -40,6 +40,13 @@ class Budget:
     shares: Mapping[str, float]
     count_tokens: PlainCounter | None
 
+    def less(self, reserve: int) -> Budget:
+        """The budget without so many tokens; at least one is left."""
+        check_count(reserve, "reserve", minimum=0)
+        if self.max_tokens is None:
+            return self
+        return replace(self, max_tokens=max(self.max_tokens - reserve, 1))
+
     def count(self, elements: Sequence[Element]) -> int:
         """The tokens of messages."""
         if self.count_tokens is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+from .._messages.elements import Element
 from .memories import Memory
 
 M = TypeVar("M")
@@ -91,6 +92,15 @@ def system_text(summary: str, facts: Sequence[Memory], recalled: Sequence[Memory
     ]
     told = ["\n".join([HEADINGS[part], *lines]) for part, lines in sections if lines]
     return "\n\n".join([INTRODUCTION, *told]) if told else ""
+
+
+def is_notes(found: Element) -> bool:
+    """Whether an element is what ``system_text`` said, given back to be stored as a message."""
+    content = found.get("content")
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        content = content[0].get("text")
+    said = isinstance(content, str) and INTRODUCTION in content
+    return said and found.get("role") == "system"
 
 
 def fact_line(memory: Memory) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar, cast
 
+from .._arguments import MAXIMUM, check_count
 from .._conversations.plans import ConversationPlans
+from .._conversations.summaries import element as summary_element
 from .._conversations.summaries import text_of
 from .._errors import InvalidArgumentError
 from .._messages.codecs import Codec
+from .._messages.elements import Element, dump_element
 from .._plans import Now, Plan
 from .._server.connection import ValkeyConnection
 from .._together import together_plan
@@ -18,7 +22,7 @@ from .._vectors.questions import Question as IndexQuestion
 from .after_turn import AfterTurns
 from .both import Both, BothCodec
 from .budget import Budget, Found, choose
-from .context import Context, LeftOut
+from .context import Context, LeftOut, is_notes
 from .long_term import LongTermMemory
 from .memories import FACT, Memory, memories_of
 from .recall import recall_beside_plan, wanted
@@ -72,11 +76,12 @@ class TurnMemory(Generic[M]):
 
     # Before the model
 
-    def context(self, question: str | M) -> Context[M]:
+    def context(self, question: str | M, *, reserve: int = 0) -> Context[M]:
         """What the model needs to answer ``question``. Nothing is stored.
 
         Args:
             question: A text, or a whole message.
+            reserve: So many of ``max_tokens`` are left free, for instructions of yours.
 
         Raises:
             Exception: Whatever the embedding model throws.
@@ -84,15 +89,16 @@ class TurnMemory(Generic[M]):
         Round trips: two, with an embedding of the question between them; one without ``long_term``
         or with ``k=0``. With exact search one, and one more where memories were written since.
         """
-        return self._run(self._context_plan(question))
+        return self._run(self._context_plan(question, reserve))
 
-    async def acontext(self, question: str | M) -> Context[M]:
+    async def acontext(self, question: str | M, *, reserve: int = 0) -> Context[M]:
         """Async ``context``."""
-        return await self._arun(self._context_plan(question))
+        return await self._arun(self._context_plan(question, reserve))
 
-    def _context_plan(self, question: str | M) -> Plan[Context[M]]:
+    def _context_plan(self, question: str | M, reserve: int) -> Plan[Context[M]]:
         settings, asked = self.settings, self._both(question, "user")
-        max_tokens = settings.budget.max_tokens if settings.last is None else None
+        allowed = settings.budget.less(reserve)
+        max_tokens = allowed.max_tokens if settings.last is None else None
         stored: list[Both[M]]
         stored, total, (facts, known, recalled) = yield from together_plan(
             self._plans.messages_plan(self.session_id, settings.last, max_tokens, None, True),
@@ -110,7 +116,7 @@ class TurnMemory(Generic[M]):
             messages,
             list(self._unread(total - len(messages), known - len(facts))),
         )
-        return choose(found, settings.budget, lambda text: self._codec.of_text("system", text))
+        return choose(found, allowed, lambda text: self._codec.of_text("system", text))
 
     def _unread(self, messages: int, facts: int) -> list[LeftOut]:
         """What was left out before anybody counted tokens."""
@@ -186,17 +192,63 @@ class TurnMemory(Generic[M]):
         several = isinstance(answer, list | tuple)
         answers = cast("Sequence[str | M]", answer if several else [answer])
         turn = [self._both(question, "user"), *(self._both(one, "assistant") for one in answers)]
+        return self._extend_plan(turn, once)
+
+    def extend(self, messages: Sequence[M]) -> None:
+        """Store messages that are no turn, and remember them: a greeting, or parts of a turn.
+
+        Round trips: as ``save_turn``.
+        """
+        self._run(self._extend_plan([self._both(one, "user") for one in messages], None))
+
+    async def aextend(self, messages: Sequence[M]) -> None:
+        """Async ``extend``."""
+        await self._arun(self._extend_plan([self._both(one, "user") for one in messages], None))
+
+    def _extend_plan(self, messages: list[Both[M]], once: str | None) -> Plan[None]:
         now: int = yield Now()
-        for one in turn:  # one time for all, which tells the turn from another of the same words
+        for one in messages:  # one time for all, which tells them from others of the same words
             one.element.setdefault("ts", now)
-        yield from self._plans.append_plan(self.session_id, turn, False, once)
+        yield from self._plans.append_plan(self.session_id, messages, False, once)
         yield from self.settings.after.after_turn_plan(self._key, self.session_id, self.user_id)
 
-    def catch_up(self) -> int:
+    def replace(self, messages: Sequence[M]) -> None:
+        """Put ``messages`` in place of those that are not archived. Notes among them are left out.
+
+        What is there already keeps its time, and is not remembered twice.
+
+        Round trips: one that reads, one that writes; then as ``save_turn``.
+        """
+        self._run(self._replace_plan(messages))
+
+    async def areplace(self, messages: Sequence[M]) -> None:
+        """Async ``replace``."""
+        await self._arun(self._replace_plan(messages))
+
+    def _replace_plan(self, messages: Sequence[M]) -> Plan[None]:
+        all_given = [self._both(one, "user") for one in messages]
+        given = [one for one in all_given if not is_notes(one.element)]
+        now: int = yield Now()
+        times: dict[bytes, deque[object]] = {}
+        for one in (yield from self._plans.messages_plan(self.session_id)):
+            times.setdefault(_content(one.element), deque()).append(one.element.get("ts", now))
+        for one in given:
+            known = times.get(_content(one.element))
+            one.element.setdefault("ts", known.popleft() if known else now)
+        if len(given) < len(all_given) and self.settings.store["summary"]:
+            # What was read is given back, edited: so the summary holds on. It is no message.
+            given.insert(0, self._codec.decode(summary_element("")))
+        yield from self._plans.replace_plan(self.session_id, given, False, False)
+        yield from self.settings.after.after_turn_plan(self._key, self.session_id, self.user_id)
+
+    def catch_up(self, newest: int | None = None) -> int:
         """Remember every message of the conversation that is not remembered, archived ones, too.
 
         Turns are remembered as they come, and the newest 20 messages are looked at each time; this
         is for conversations from before, and after longer failures of the embedding model.
+
+        Args:
+            newest: Only so many of the newest. Default: all.
 
         Returns:
             How many of its messages are remembered now.
@@ -207,19 +259,18 @@ class TurnMemory(Generic[M]):
 
         Round trips: one reads the conversation; then as ``LongTermMemory.remember_turn``.
         """
-        return self._run(self._catch_up_plan())
+        return self._run(self._catch_up_plan(newest))
 
-    async def acatch_up(self) -> int:
+    async def acatch_up(self, newest: int | None = None) -> int:
         """Async ``catch_up``."""
-        return await self._arun(self._catch_up_plan())
+        return await self._arun(self._catch_up_plan(newest))
 
-    def _catch_up_plan(self) -> Plan[int]:
+    def _catch_up_plan(self, newest: int | None) -> Plan[int]:
+        check_count(newest, "newest", optional=True)
         if self.long_term is None:
             raise InvalidArgumentError("there is nothing to catch up with: pass long_term=")
-        stored = yield from self._plans.archived_plan(self.session_id, True)
-        elements = [one.element for one in stored]
-        after = self.settings.after
-        return (yield from after.remember_plan(elements, self.session_id, self.user_id))
+        number = MAXIMUM if newest is None else newest
+        return self.settings.after.newest_plan(self._key, self.session_id, self.user_id, number)
 
     # The conversation as a whole
 
@@ -297,3 +348,8 @@ class TurnMemory(Generic[M]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(user_id={self.user_id!r}, session_id={self.session_id!r})"
+
+
+def _content(element: Element) -> bytes:
+    """What a message says, whenever it was stored."""
+    return dump_element({key: value for key, value in element.items() if key != "ts"}, None)
