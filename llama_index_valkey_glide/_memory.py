@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
@@ -160,16 +159,14 @@ class ValkeyMemory(BaseMemory):
             await self.aput(message)
 
     def set(self, messages: list[ChatMessage]) -> None:
-        """Put ``messages`` in place of all. A question at their end waits for its answer."""
-        end = _end_of_turns(messages)
-        self._memory.replace(messages[:end])
-        self._turn = messages[end:]
+        """Put ``messages`` in place of all, a question at their end among them."""
+        self._memory.replace(messages)
+        self._turn = []
 
     async def aset(self, messages: list[ChatMessage]) -> None:
         """Async ``set``."""
-        end = _end_of_turns(messages)
-        await self._memory.areplace(messages[:end])
-        self._turn = messages[end:]
+        await self._memory.areplace(messages)
+        self._turn = []
 
     def reset(self) -> None:
         """Delete the conversation. What it left in the long-term memory stays."""
@@ -204,13 +201,3 @@ def _is_answer(message: ChatMessage) -> bool:
         isinstance(block, ToolCallBlock) for block in message.blocks
     )
     return message.role in _ANSWERING and not calls
-
-
-def _end_of_turns(messages: Sequence[ChatMessage]) -> int:
-    """Where a turn without an answer begins; the end of ``messages`` where none does."""
-    for index in reversed(range(len(messages))):
-        if _is_answer(messages[index]):
-            break
-        if messages[index].role is MessageRole.USER:
-            return index
-    return len(messages)
