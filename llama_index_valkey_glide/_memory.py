@@ -23,7 +23,8 @@ class ValkeyMemory(BaseMemory):
     with the notes, then the newest messages. A question is held back until its answer is there,
     and both are stored together, in one round trip; so one that the model fails at is not stored.
 
-    One object serves one conversation, one turn at a time.
+    One object serves one conversation, one turn at a time. A ``ReActAgent`` leaves out the first
+    system message, which would be the notes: give it a ``system_prompt``.
 
     Examples:
         >>> from llama_index.core.chat_engine import SimpleChatEngine
@@ -86,7 +87,8 @@ class ValkeyMemory(BaseMemory):
         Round trips: two, with an embedding of the question between them.
         """
         _refuse(kwargs)
-        context = self._memory.context(self._question(input), reserve=initial_token_count)
+        reserve = initial_token_count + self._memory.count_tokens(self._turn[1:])
+        context = self._memory.context(self._question(input), reserve=reserve)
         return self._given_out(context.prompt_messages())
 
     async def aget(
@@ -97,8 +99,8 @@ class ValkeyMemory(BaseMemory):
     ) -> list[ChatMessage]:
         """Async ``get``."""
         _refuse(kwargs)
-        question = self._question(input)
-        context = await self._memory.acontext(question, reserve=initial_token_count)
+        reserve = initial_token_count + self._memory.count_tokens(self._turn[1:])
+        context = await self._memory.acontext(self._question(input), reserve=reserve)
         return self._given_out(context.prompt_messages())
 
     def _question(self, given: str | None) -> str | ChatMessage:

@@ -50,7 +50,7 @@ def long_term(url: str) -> Iterator[LongTermMemory]:
 @pytest.fixture
 def make_memory(long_term: LongTermMemory, prefix: str) -> Any:
     def make(session_id: str = "s", **options: Any) -> ValkeyMemory:
-        known = {"user_id": "mia", "long_term": long_term, "key_prefix": prefix}
+        known: dict[str, Any] = {"user_id": "mia", "long_term": long_term, "key_prefix": prefix}
         return ValkeyMemory(ConversationMemory(session_id=session_id, **(known | options)))
 
     return make
@@ -101,7 +101,8 @@ async def test_an_agent_remembers_across_sessions(
             'Thought: I add.\nAction: add\nAction Input: {"a": 2, "b": 3}',
             "Thought: I can answer.\nAnswer: It is 5.",
         ]
-    agent = agent_class(tools=[add], llm=ScriptedLLM(*script), streaming=False)
+    options = {"tools": [add], "system_prompt": "Be brief.", "streaming": False}
+    agent = agent_class(llm=ScriptedLLM(*script), **options)
     answer = await agent.run(user_msg="What is 2 + 3?", memory=make_memory("monday"))
     assert "It is 5." in str(answer)
     stored = make_memory("monday").get_all()
@@ -110,7 +111,7 @@ async def test_an_agent_remembers_across_sessions(
     remembered = {one.text for one in long_term.list("mia")}
     assert "What is 2 + 3?" in remembered
     llm = ScriptedLLM("Thought: I know.\nAnswer: You asked for 2 + 3.")
-    agent = agent_class(tools=[add], llm=llm, streaming=False)
+    agent = agent_class(llm=llm, **options)
     await agent.run(user_msg="What did I ask you to add?", memory=make_memory("friday"))
     assert "user: What is 2 + 3?" in "\n".join(map(str, texts_of(llm.heard[0])))
 
@@ -260,7 +261,7 @@ def test_what_a_crash_kept_from_the_block_is_read_from_the_store(
         async def aput(self, *arguments: Any, **keywords: Any) -> None:
             raise Crash
 
-    memory = memory_with(prefix, url, "monday", Crashing(long_term, "mia"))
+    memory = memory_with(prefix, url, "monday", Crashing(long_term, "mia"))  # type: ignore[call-arg]
     with pytest.raises(Crash):
         talk(memory, 0, 8)
     assert long_term.list("mia") == []

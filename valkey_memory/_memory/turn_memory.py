@@ -151,6 +151,13 @@ class TurnMemory(Generic[M]):
         documents, known = answers or ([], 0)
         return memories_of(documents), known, recalled
 
+    def count_tokens(self, messages: Sequence[M]) -> int:
+        """The tokens of ``messages``, for ``reserve``; 0 where there is no ``max_tokens``."""
+        budget = self.settings.budget
+        if budget.max_tokens is None or not messages:
+            return 0
+        return budget.count([self._both(one, "user").element for one in messages])
+
     # After the model
 
     def save_turn(
@@ -197,6 +204,8 @@ class TurnMemory(Generic[M]):
     def extend(self, messages: Sequence[M]) -> None:
         """Store messages that are no turn, and remember them: a greeting, or parts of a turn.
 
+        Notes of a context among them are left out.
+
         Round trips: as ``save_turn``.
         """
         self._run(self._extend_plan([self._both(one, "user") for one in messages], None))
@@ -206,6 +215,7 @@ class TurnMemory(Generic[M]):
         await self._arun(self._extend_plan([self._both(one, "user") for one in messages], None))
 
     def _extend_plan(self, messages: list[Both[M]], once: str | None) -> Plan[None]:
+        messages = [one for one in messages if not is_notes(one.element)]
         now: int = yield Now()
         for one in messages:  # one time for all, which tells them from others of the same words
             one.element.setdefault("ts", now)
