@@ -39,6 +39,8 @@ from ._errors import (
 from ._filters.expressions import Filter, Numeric, Tag, Text
 from ._memory.context import Context, LeftOut
 from ._memory.conversation_memory import ConversationMemory
+from ._memory.extraction import Extraction
+from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
 from ._memory.summary import Summary
@@ -67,6 +69,7 @@ __all__ = [
     "EventLoopError",
     "ExactSearchLimitError",
     "ExportFileError",
+    "Extraction",
     "Filter",
     "FilterError",
     "Hit",
@@ -89,6 +92,7 @@ __all__ = [
     "OperationTimeoutError",
     "Parts",
     "PermissionDeniedError",
+    "Rejected",
     "ReplyLostError",
     "SearchUnavailableError",
     "ServerUnavailableError",

@@ -25,7 +25,8 @@ from ._errors import (
 ARCHIVED = "archived"
 META = "meta"
 SUMMARY = "summary"
-SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash", SUMMARY: "hash"}
+MEMORY = "memory"
+SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash", SUMMARY: "hash", MEMORY: "hash"}
 """Every sidecar a conversation may have, with the type of its value on the server.
 
 What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new
@@ -190,6 +191,11 @@ def document_key(index: str, document_id: object) -> str:
 def document_id(index: str, key: bytes) -> str:
     """The id of the document at ``key``."""
     return key.decode()[len(document_prefix(index)) :]
+
+
+def episode_key(index: str, document_id: str) -> str:
+    """The list with the messages of an episode."""
+    return sidecar(document_key(index, document_id), "conversation")
 
 
 def changes_key(index: str) -> str:

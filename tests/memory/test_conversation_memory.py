@@ -31,6 +31,7 @@ from ..conftest import Face
 from ..conversations.test_round_trips import sent
 from ..models.words import Words
 from .scripted import ScriptedModel
+from .test_facts import answer, new
 from .test_long_term import HOSTILE_IDS, texts, turn
 
 
@@ -120,7 +121,7 @@ def test_turns_with_tools_and_whole_messages(make_conversation: Any) -> None:
 
 def test_what_cannot_be_stored_is_not(make_conversation: Any) -> None:
     memory = make_conversation()
-    for question, answer in (
+    for question, said in (
         ("Hello", None),
         (None, "Hello"),
         ("Hello", [{"content": "no role"}]),
@@ -128,7 +129,7 @@ def test_what_cannot_be_stored_is_not(make_conversation: Any) -> None:
         ("Hello", {"role": "assistant", "content": "\ud800"}),
     ):
         with pytest.raises(MessageEncodeError):
-            memory.save_turn(question, answer)
+            memory.save_turn(question, said)
     assert memory.messages() == []
     assert memory.store.long_term.list("mara") == []
 
@@ -576,6 +577,8 @@ def test_conversation_and_memories_share_a_connection(url: str) -> None:
         ({"facts": -1}, InvalidArgumentError),
         ({"k": -1}, InvalidArgumentError),
         ({"background": 1}, InvalidArgumentError),
+        ({"extract": ScriptedModel()}, InvalidArgumentError),
+        ({"extract": 5}, InvalidArgumentError),
         ({"max_tokens": 0}, InvalidArgumentError),
         ({"shares": {"facts": 0.2}}, InvalidArgumentError),
         ({"ttl": 0}, InvalidArgumentError),
@@ -591,3 +594,53 @@ def test_it_says_what_it_is(plain: ConversationMemory) -> None:
     assert repr(plain) == "ConversationMemory(user_id='mara', session_id='s1')"
     context = plain.context("Hello")
     assert "system_message" not in repr(context)
+
+
+# Facts
+
+
+def test_facts_are_found_in_each_turn(make_conversation: Any) -> None:
+    model = ScriptedModel(lambda _: answer(new("Mara cannot swim.", 1)))
+    memory = make_conversation(extract=model)
+    memory.save_turn("I cannot swim.", "Noted.")
+    assert texts(memory.store.long_term.facts("mara")) == ["Mara cannot swim."]
+    memory.save_turn("Thanks!", "You are welcome.")
+    assert len(model.prompts) == 1
+    assert texts(make_conversation("s2").context("Shall I take a boat?").facts) == [
+        "Mara cannot swim."
+    ]
+
+
+def test_a_model_that_fails_is_asked_again_at_the_next_turn(make_conversation: Any) -> None:
+    model = ScriptedModel(RuntimeError("overloaded"))
+    memory = make_conversation(extract=model)
+    memory.save_turn("I cannot swim.", "Noted.")
+    assert memory.store.last_error is model.answer
+    assert len(memory.store.long_term.list("mara", kind="message")) == 2
+    model.answer = answer(new("Mara cannot swim.", 1))
+    memory.save_turn("And I live in Oslo.", "Noted.")
+    assert memory.store.last_error is None
+    assert texts(memory.store.long_term.facts("mara")) == ["Mara cannot swim."]
+    assert "And I live in Oslo." in model.prompts[-1]
+
+
+def test_facts_are_found_in_the_background(make_conversation: Any) -> None:
+    model = ScriptedModel(lambda _: answer(new("Mara cannot swim.", 1)), seconds=0.5)
+    memory = make_conversation(extract=model, background=True)
+    if memory.is_async:
+
+        async def talk() -> float:
+            since = time.monotonic()
+            await memory.store.asave_turn("I cannot swim.", "Noted.")
+            took = time.monotonic() - since
+            await memory.store.aclose()
+            return took
+
+        took = asyncio.run(talk())
+    else:
+        since = time.monotonic()
+        memory.store.save_turn("I cannot swim.", "Noted.")
+        took = time.monotonic() - since
+        memory.store.close()
+    assert took < 0.4
+    assert texts(memory.store.long_term.facts("mara")) == ["Mara cannot swim."]

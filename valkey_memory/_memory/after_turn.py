@@ -1,16 +1,19 @@
-"""What happens to a turn once it is stored: it is remembered across conversations."""
+"""What happens to a turn once it is stored: it is remembered, and facts are learned from it."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from .._conversations import changes
+from .._errors import InvalidArgumentError
 from .._messages.elements import readable
-from .._plans import Aside, Plan, change_plan
+from .._models.chat import check_chat_model
+from .._plans import Aside, Plan, attempted_plan, change_plan
+from .extraction import Extractor, extract_plan
 from .jobs import BackgroundJobs
 from .long_term import LongTermMemory
 from .remembering import remember_turn_plan
-from .trying import tried_plan
 
 _log = logging.getLogger("valkey_memory")
 
@@ -25,13 +28,21 @@ class AfterTurns:
     Args:
         long_term: Where; None for nowhere.
         background: Do not let ``save_turn`` wait for it.
+        extract: A chat model that finds facts in it, or None.
 
     Attributes:
         last_error: The last that went wrong in this process, until it succeeds.
     """
 
-    def __init__(self, long_term: LongTermMemory | None, *, background: bool) -> None:
+    def __init__(
+        self, long_term: LongTermMemory | None, *, background: bool, extract: Any = None
+    ) -> None:
+        if extract is not None:
+            check_chat_model(extract)
+            if long_term is None:
+                raise InvalidArgumentError("extract needs long_term=, where facts are stored")
         self.long_term = long_term
+        self.extract = extract
         self.background = background
         self.jobs = BackgroundJobs()
         self.last_error: Exception | None = None
@@ -46,13 +57,24 @@ class AfterTurns:
             yield from self._tolerant_plan(key, session_id, user_id)
 
     def _tolerant_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
-        plan = self.newest_plan(key, session_id, user_id, LOOKED_AT)
-        found = yield from tried_plan(plan)
-        self.last_error = found if isinstance(found, Exception) else None
-        if isinstance(found, Exception):
+        try:
+            newest = self.newest_plan(key, session_id, user_id, LOOKED_AT)
+            yield from attempted_plan(newest)
+            if self.extract is not None:
+                yield from self._extract_plan(key, session_id, user_id)
+        except Exception as error:  # noqa: BLE001
             # The turn is stored; whoever stored it is not to hear that it was not.
-            kind = type(found).__name__
-            _log.warning("not all of %r is remembered yet: %s: %s", key, kind, found)
+            self.last_error = error
+            name = type(error).__name__
+            _log.warning("not all of %r is remembered yet: %s: %s", key, name, error)
+        else:
+            self.last_error = None
+
+    def _extract_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
+        if self.long_term is not None:
+            texts, rules = self.long_term._texts, self.long_term._rules
+            extractor = Extractor(texts, rules, key, session_id, user_id, self.extract)
+            yield from attempted_plan(extract_plan(extractor, None))
 
     def newest_plan(self, key: str, session_id: str, user_id: str, number: int) -> Plan[int]:
         """Remember the newest ``number`` messages, archived ones among them; how many of them are

@@ -67,8 +67,11 @@ class ConversationMemory(TurnMemory[Mapping[str, Any]]):
         facts: At most so many facts, the newest; 0 for none.
         k: At most so many messages, and others of the user's memories, from other conversations; 0
             for none, which saves the second round trip.
-        background: Do not let ``save_turn`` wait until the turn is remembered: a thread, or in
-            async code a task, does that. ``close`` or ``aclose`` waits for those.
+        extract: A chat model that finds facts about the user in each turn, once it is stored: see
+            ``LongTermMemory.extract_facts``. It is not asked where the user only thanks or greets.
+            Default: none.
+        background: Do not let ``save_turn`` wait until the turn is remembered, and facts are found:
+            a thread, or in async code a task, does that. ``close`` or ``aclose`` waits for those.
         url: See ``ValkeyConnection.from_url``; by default that of ``long_term``, else
             ``VALKEY_URL`` or localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
@@ -93,6 +96,7 @@ class ConversationMemory(TurnMemory[Mapping[str, Any]]):
         count_tokens: PlainCounter | None = None,
         facts: int = 50,
         k: int = 5,
+        extract: Any = None,
         background: bool = False,
         url: str | None = None,
         connection: ValkeyConnection | None = None,
@@ -133,7 +137,7 @@ class ConversationMemory(TurnMemory[Mapping[str, Any]]):
             facts,
             k,
             budget(max_tokens, shares, count_tokens),
-            AfterTurns(long_term, background=background),
+            AfterTurns(long_term, background=background, extract=extract),
             store,
         )
         super().__init__(PlainCodec(), settings)

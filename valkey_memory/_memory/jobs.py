@@ -1,4 +1,4 @@
-"""Work that nobody waits for until the end: threads and tasks, kept until they are done."""
+"""Work that nobody waits for until the end, and names for those who claim some."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
+from .._plans import Work
 from .._server.threads import in_thread
 
 
@@ -64,3 +66,15 @@ class BackgroundJobs:
     def _forget_parent(self) -> None:
         if self._pid != os.getpid():
             self.__init__()  # type: ignore[misc]
+
+
+class NewOwner(Work):
+    """A name for whoever claims a conversation. The reply is a string."""
+
+    __slots__ = ()
+
+    def serve(self) -> str:
+        return uuid4().hex
+
+    async def aserve(self) -> str:
+        return self.serve()

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from .. import _keys
 from .._arguments import TTL
 from .._errors import InvalidArgumentError
 from .._plans import Plan
@@ -15,6 +16,7 @@ from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.schema import Algorithm
 from .._vectors.text_index import TextIndex
+from .learning import Learning
 from .memories import FACT, FIELDS, Time
 from .reading import Reading
 from .remembering import correct_plan, remember_plan, remember_turn_plan, rules
@@ -31,7 +33,7 @@ class _Missing(enum.Enum):
 _MISSING = _Missing.MISSING
 
 
-class LongTermMemory(Reading):
+class LongTermMemory(Reading, Learning):
     """Memories of many users in one index: messages of any session, facts, and kinds of your own.
 
     Each call names the user whose memories it reads or writes, and sees no others, whatever the ids
@@ -60,6 +62,7 @@ class LongTermMemory(Reading):
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         index_name: The index of all users; memories are at ``{index_name}:{id}``.
+        key_prefix: That of the conversations, which ``extract_facts`` reads.
         dimension: Numbers per vector; by default known from the model, or learned.
         language: Of the words, for ranking by them: one of Snowball's stemmers.
         roles: Whose messages ``remember_turn`` stores: by default no system's and no tools'.
@@ -82,6 +85,7 @@ class LongTermMemory(Reading):
         url: str | None = None,
         connection: ValkeyConnection | None = None,
         index_name: str = "memory",
+        key_prefix: str = "chat:",
         dimension: int | None = None,
         language: str = "english",
         roles: Sequence[str] = ROLES,
@@ -93,6 +97,7 @@ class LongTermMemory(Reading):
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         self._rules = rules(roles, min_length, language)
+        self._key_prefix = _keys.check_prefix(key_prefix)
         self._texts = TextIndex(
             embedding,
             index_name,

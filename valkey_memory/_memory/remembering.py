@@ -125,14 +125,25 @@ class Name:
 
 def name_plan(plans: IndexPlans, user_id: str, kind: str, text: str) -> Plan[Name]:
     """The id for ``text``, which is free once ``moved`` is written. One round trip."""
-    name = text_name(user_id, kind, text)
-    known = yield from plans.get_plan([name], True)
-    if not known:
+    (name,) = yield from names_plan(plans, user_id, kind, [text])
+    return name
+
+
+def names_plan(
+    plans: IndexPlans, user_id: str, kind: str, given: Sequence[str]
+) -> Plan[list[Name]]:
+    """``name_plan`` of several texts. One round trip."""
+    ids = [text_name(user_id, kind, text) for text in given]
+    known = {one.id: one for one in (yield from plans.get_plan(ids, True))}
+    return [_name(one, known.get(one), user_id, kind) for one in ids]
+
+
+def _name(name: str, old: Document | None, user_id: str, kind: str) -> Name:
+    if old is None:
         return Name(name)
-    (old,) = known
     if old.metadata["state"] == CURRENT:
         return Name(name, taken=True)
-    was = text_name(user_id, kind, text, old.metadata["created_at"])
+    was = text_name(user_id, kind, old.content, old.metadata["created_at"])
     return Name(name, moved=(replace(old, id=was),))
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
-from uuid import uuid4
 
 from .._arguments import TTL, check_count, shown, ttl_to_milliseconds
 from .._conversations import summaries
@@ -17,7 +16,7 @@ from .._errors import InvalidArgumentError
 from .._messages.elements import Element, readable
 from .._models.chat import Ask, check_chat_model
 from .._plans import Aside, Plan, Work, WriteToken, change_plan
-from .jobs import BackgroundJobs
+from .jobs import BackgroundJobs, NewOwner
 from .prompts import Prompt, check_prompt, message_line, read_answer, render
 
 _log = logging.getLogger("valkey_memory")
@@ -145,7 +144,7 @@ class Summary:
 
     def _once_plan(self, key: str, *, force: bool, strict: bool) -> Plan[bool]:
         """One summary: claim, ask, commit. Whether there is a new one."""
-        owner = yield _NewOwner()
+        owner = yield NewOwner()
         over = self.keep_last if force else self.when_over
         claimed = yield from change_plan(
             summaries.claim(key, owner, self._lease_ms, over, force=force)
@@ -225,18 +224,6 @@ class Summary:
             f"Summary({type(self.model).__name__}, keep_last={self.keep_last}, "
             f"when_over={self.when_over})"
         )
-
-
-class _NewOwner(Work):
-    """A name for whoever claims a summary. The reply is a string."""
-
-    __slots__ = ()
-
-    def serve(self) -> str:
-        return uuid4().hex
-
-    async def aserve(self) -> str:
-        return self.serve()
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class TurnMemory(Generic[M]):
 
         What cannot be remembered, because the embedding model fails for instance, is stored all the
         same; the error is logged (``valkey_memory``), kept as ``last_error``, and the next turns,
-        of whatever process, catch up.
+        of whatever process, catch up. So they do with what a process left undone that ended.
 
         Args:
             question: A text, or a message.
@@ -183,7 +183,7 @@ class TurnMemory(Generic[M]):
 
         Round trips: one stores the turn. With ``long_term`` two that look at what is remembered
         already, one more where something is not, the embedding, and one that writes; with
-        ``background=True`` nobody waits for these.
+        ``background=True`` nobody waits for these, nor for what finds facts.
         """
         self._run(self._save_plan(question, answer, once))
 

@@ -85,8 +85,8 @@ def _texts(content: object) -> Iterator[str]:
             yield text
 
 
-def chosen(messages: Iterable[object], roles: Sequence[str], min_length: int) -> list[Said]:
-    """Those of ``messages`` that are remembered.
+def said_all(messages: Iterable[object]) -> list[Said]:
+    """``said`` of each.
 
     Raises:
         InvalidArgumentError: Something is no message, or no list of them.
@@ -97,6 +97,12 @@ def chosen(messages: Iterable[object], roles: Sequence[str], min_length: int) ->
     for one in found:
         if one.text:
             check_text(one.text, "the text of a message")
+    return found
+
+
+def chosen(messages: Iterable[object], roles: Sequence[str], min_length: int) -> list[Said]:
+    """Those of ``messages`` that are remembered."""
+    found = said_all(messages)
     return [one for one in found if one.role in roles and len(one.text) >= max(min_length, 1)]
 
 
