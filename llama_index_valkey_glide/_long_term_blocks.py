@@ -38,6 +38,9 @@ class _LinesBlock(BaseMemoryBlock[str]):
         self._long_term = long_term
         self._user_id = check_text(user_id, "user_id")
 
+    async def _aput(self, messages: list[ChatMessage]) -> None:
+        raise InvalidArgumentError("aput needs session_id=")
+
     async def atruncate(self, content: str, tokens_to_truncate: int) -> str | None:
         """The first lines, less so many tokens by LlamaIndex's tokenizer; None if none is left."""
         if not content:
@@ -72,6 +75,10 @@ class ValkeyFactsBlock(_LinesBlock):
     Args:
         long_term: Where facts are.
         user_id: Whose.
+        model: A chat model, or a function from a prompt to a text, that finds facts in what
+            ``Memory`` flushes: see ``LongTermMemory.extract_facts``. Default: none.
+        key_prefix: As in ``ValkeyRecallBlock``: have the model read what is new from the chat
+            store, also what ``Memory`` has not flushed yet, or what a crash kept from this block.
         limit: At most so many.
         name: In the memory's template.
         description: Likewise.
@@ -81,6 +88,8 @@ class ValkeyFactsBlock(_LinesBlock):
         valkey_memory.ValkeyMemoryError: Its subclasses.
     """
 
+    _model: Any = PrivateAttr()
+    _key_prefix: str | None = PrivateAttr()
     _limit: int = PrivateAttr()
 
     def __init__(
@@ -88,6 +97,8 @@ class ValkeyFactsBlock(_LinesBlock):
         long_term: LongTermMemory,
         user_id: str,
         *,
+        model: Any = None,
+        key_prefix: str | None = None,
         limit: int = 50,
         name: str = "facts",
         description: str | None = "What is known of the user, the newest first.",
@@ -95,6 +106,8 @@ class ValkeyFactsBlock(_LinesBlock):
     ) -> None:
         check_count(limit, "limit")
         super().__init__(long_term, user_id, name, description, priority)
+        self._model = model
+        self._key_prefix = key_prefix
         self._limit = limit
 
     async def aput(
@@ -103,10 +116,24 @@ class ValkeyFactsBlock(_LinesBlock):
         from_short_term_memory: bool = False,
         session_id: str | None = None,
     ) -> None:
-        """Nothing: facts are told with ``LongTermMemory.remember``."""
-
-    async def _aput(self, messages: list[ChatMessage]) -> None:
-        pass
+        """Have the model find facts in messages of a session; nothing without a model."""
+        if self._model is None or (from_short_term_memory and not self.accept_short_term_memory):
+            return
+        if session_id is None:
+            raise InvalidArgumentError("aput needs session_id=")
+        if self._key_prefix is None:
+            await self._long_term.aextract_facts(
+                session_id, user_id=self._user_id, model=self._model, messages=messages
+            )
+            return
+        conversation = ConversationMemory(
+            user_id=self._user_id,
+            session_id=session_id,
+            long_term=self._long_term,
+            extract=self._model,
+            key_prefix=self._key_prefix,
+        )
+        await conversation.aextract_facts()
 
     async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
         facts = await self._long_term.afacts(self._user_id, limit=self._limit)
@@ -185,9 +212,6 @@ class ValkeyRecallBlock(_LinesBlock):
         # Those of the chat store have their times, which tell "Yes." from an earlier "Yes.".
         if not await self._catch_up(session_id):
             await self._long_term.aremember_turn(session_id, messages, user_id=self._user_id)
-
-    async def _aput(self, messages: list[ChatMessage]) -> None:
-        raise InvalidArgumentError("aput needs session_id=")
 
     async def _catch_up(self, session_id: str) -> int:
         """Remember what the chat store has of a session; how many messages."""

@@ -28,6 +28,7 @@ from valkey_memory import (
 )
 
 from ..memory.scripted import ScriptedModel
+from ..memory.test_facts import answer, new
 from ..models.words import Words
 from .messages import calling, texts_of
 from .scripted import ScriptedLLM
@@ -300,6 +301,26 @@ def test_facts_give_way_one_by_one(long_term: LongTermMemory, prefix: str, url: 
     assert "cat number 5" in str(system.content)
     assert "cat number 4" in str(system.content)
     assert "cat number 3" not in str(system.content)
+
+
+@pytest.mark.parametrize("from_store", [False, True])
+def test_a_model_finds_facts_in_what_is_flushed(
+    long_term: LongTermMemory, prefix: str, url: str, from_store: bool
+) -> None:
+    model = ScriptedModel(
+        lambda prompt: answer(new("Mia makes notes about tea.", 1)) if "tea" in prompt else "[]"
+    )
+    key_prefix = prefix if from_store else None
+    block = ValkeyFactsBlock(long_term, "mia", model=model, key_prefix=key_prefix)
+    memory = memory_with(prefix, url, "monday", block)
+    talk(memory, 0, 8)
+    assert model.prompts
+    assert [one.text for one in long_term.facts("mia")] == ["Mia makes notes about tea."]
+    assert "- Mia makes notes about tea." in str(memory.get()[0].content)
+    asked = len(model.prompts)
+    said = [message("user", "Thanks")]
+    asyncio.run(block.aput(said, session_id="tuesday"))
+    assert len(model.prompts) == asked
 
 
 def test_wrong_arguments_of_blocks(long_term: LongTermMemory) -> None:

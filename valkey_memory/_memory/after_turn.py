@@ -10,7 +10,7 @@ from .._errors import InvalidArgumentError
 from .._messages.elements import readable
 from .._models.chat import check_chat_model
 from .._plans import Aside, Plan, attempted_plan, change_plan
-from .extraction import Extractor, extract_plan
+from .extraction import Extraction, Extractor, extract_plan
 from .jobs import BackgroundJobs
 from .long_term import LongTermMemory
 from .remembering import remember_turn_plan
@@ -61,7 +61,7 @@ class AfterTurns:
             newest = self.newest_plan(key, session_id, user_id, LOOKED_AT)
             yield from attempted_plan(newest)
             if self.extract is not None:
-                yield from self._extract_plan(key, session_id, user_id)
+                yield from self.extract_plan(key, session_id, user_id)
         except Exception as error:  # noqa: BLE001
             # The turn is stored; whoever stored it is not to hear that it was not.
             self.last_error = error
@@ -70,11 +70,13 @@ class AfterTurns:
         else:
             self.last_error = None
 
-    def _extract_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
-        if self.long_term is not None:
-            texts, rules = self.long_term._texts, self.long_term._rules
-            extractor = Extractor(texts, rules, key, session_id, user_id, self.extract)
-            yield from attempted_plan(extract_plan(extractor, None))
+    def extract_plan(self, key: str, session_id: str, user_id: str) -> Plan[Extraction]:
+        """Find facts in what is new in the list ``key``."""
+        if self.long_term is None or self.extract is None:
+            raise InvalidArgumentError("there is no model that finds facts: pass extract=")
+        texts, rules = self.long_term._texts, self.long_term._rules
+        extractor = Extractor(texts, rules, key, session_id, user_id, self.extract)
+        return (yield from attempted_plan(extract_plan(extractor, None)))
 
     def newest_plan(self, key: str, session_id: str, user_id: str, number: int) -> Plan[int]:
         """Remember the newest ``number`` messages, archived ones among them; how many of them are

@@ -23,6 +23,7 @@ from .after_turn import AfterTurns
 from .both import Both, BothCodec
 from .budget import Budget, Found, choose
 from .context import Context, LeftOut, is_notes
+from .extraction import Extraction
 from .long_term import LongTermMemory
 from .memories import FACT, Memory, memories_of
 from .recall import recall_beside_plan, wanted
@@ -281,6 +282,24 @@ class TurnMemory(Generic[M]):
             raise InvalidArgumentError("there is nothing to catch up with: pass long_term=")
         number = MAXIMUM if newest is None else newest
         return self.settings.after.newest_plan(self._key, self.session_id, self.user_id, number)
+
+    def extract_facts(self) -> Extraction:
+        """Find facts in what is new in the conversation, without waiting for the next turn.
+
+        Raises:
+            InvalidArgumentError: There is no ``extract``.
+            Exception: Whatever the models throw.
+
+        Round trips: as ``LongTermMemory.extract_facts``.
+        """
+        return self._run(self._extract_facts_plan())
+
+    async def aextract_facts(self) -> Extraction:
+        """Async ``extract_facts``."""
+        return await self._arun(self._extract_facts_plan())
+
+    def _extract_facts_plan(self) -> Plan[Extraction]:
+        return self.settings.after.extract_plan(self._key, self.session_id, self.user_id)
 
     # The conversation as a whole
 
