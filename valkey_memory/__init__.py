@@ -37,6 +37,7 @@ from ._errors import (
     WriteRefusedError,
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
+from ._memory.consolidation import Consolidation
 from ._memory.context import Context, LeftOut
 from ._memory.conversation_memory import ConversationMemory
 from ._memory.extraction import Extraction
@@ -59,6 +60,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "Consolidation",
     "Context",
     "ConversationMemory",
     "CorruptMessageError",

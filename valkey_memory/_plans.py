@@ -265,12 +265,14 @@ def attempted_plan(plan: Plan[T]) -> Plan[T]:
     try:
         step = next(plan)
         while True:
+            # An attempt's own exception is a reply that somebody further in waits for.
+            work = step if isinstance(step, Work) and not isinstance(step, Attempt) else None
             try:
-                reply = yield (Attempt(step) if isinstance(step, Work) else step)
+                reply = yield (step if work is None else Attempt(work))
             except ValkeyMemoryError as error:
                 step = plan.throw(error)
                 continue
-            thrown = isinstance(step, Work) and isinstance(reply, Exception)
+            thrown = work is not None and isinstance(reply, Exception)
             step = plan.throw(reply) if thrown else plan.send(reply)
     except StopIteration as done:
         result: T = done.value

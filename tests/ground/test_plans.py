@@ -28,8 +28,10 @@ from valkey_memory._plans import (
     Plan,
     Request,
     Work,
+    attempted_plan,
     change_plan,
     changes_plan,
+    run,
 )
 
 from ..servers import admin, command_counts
@@ -204,3 +206,31 @@ def test_the_clock_and_a_pause_need_no_server() -> None:
         for before, after in (nowhere.run(wait_plan()), asyncio.run(nowhere.arun(wait_plan()))):
             assert after >= before + 10
             assert abs(after - time.time() * 1000) < 5_000
+
+
+class _Throws(Work):
+    def serve(self) -> None:
+        raise LookupError("work")
+
+    async def aserve(self) -> None:
+        self.serve()
+
+
+def test_an_attempted_plan_hears_of_what_its_work_throws() -> None:
+    def inner() -> Plan[str]:
+        try:
+            yield _Throws()
+        except LookupError as error:
+            return f"heard of {error}"
+        return "nothing"
+
+    def outer() -> Plan[str]:
+        return (yield from attempted_plan(inner()))
+
+    def serve(step: Any) -> Any:
+        return step.serve()
+
+    assert run(attempted_plan(inner()), serve) == "heard of work"
+    assert run(attempted_plan(outer()), serve) == "heard of work"
+    with pytest.raises(LookupError):
+        run(inner(), serve)

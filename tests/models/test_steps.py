@@ -240,3 +240,19 @@ def test_a_plan_is_written_once() -> None:
         return await step.aserve()
 
     assert asyncio.run(arun(told_plan(TEXTS[0]), execute)) == expected
+
+
+def test_a_stop_iteration_of_a_model_ends_nothing_else() -> None:
+    """In a thread that a task waits for, it would have been waited for for ever."""
+
+    def stops(prompt: str) -> str:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        Ask(stops, "?").serve()
+
+    async def ask() -> None:
+        await asyncio.wait_for(Ask(stops, "?").aserve(), 5)
+
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        asyncio.run(ask())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import conversations, demo, doctor, search, sessions, stats, summarize, transfer
+from . import consolidate, conversations, demo, doctor, search, sessions, stats, summarize, transfer
 from .app import app
 
 app.command("sessions")(sessions.sessions)
 app.command("show")(conversations.show)
 app.command("summarize")(summarize.summarize)
+app.command("consolidate")(consolidate.consolidate)
 app.command("search")(search.search)
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)

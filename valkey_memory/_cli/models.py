@@ -24,20 +24,29 @@ Embedding = Annotated[
 EmbedQuery = Callable[[str], Sequence[float]]
 
 
+def embedding_model(name: str) -> Any:
+    """The embedding model ``name``.
+
+    Raises:
+        ConfigurationError: There is no such model, or what it needs is not installed.
+    """
+    if name == "local":
+        return LocalEmbedding()
+    kind, colon, rest = name.partition(":")
+    if not colon or not rest:
+        raise ConfigurationError(
+            f"--embedding {name!r} is unknown: use local, bedrock:MODEL_ID or module:attribute"
+        )
+    return _bedrock(rest) if kind == "bedrock" else _made(_named("--embedding", kind, rest))
+
+
 def embed_query(name: str) -> EmbedQuery:
     """What embeds a query with the model ``name``.
 
     Raises:
         ConfigurationError: There is no such model, or what it needs is not installed.
     """
-    if name == "local":
-        return LocalEmbedding().embed_query
-    kind, colon, rest = name.partition(":")
-    if not colon or not rest:
-        raise ConfigurationError(
-            f"--embedding {name!r} is unknown: use local, bedrock:MODEL_ID or module:attribute"
-        )
-    model = _bedrock(rest) if kind == "bedrock" else _made(_named("--embedding", kind, rest))
+    model = embedding_model(name)
     for method in ("embed_query", "get_query_embedding"):  # LangChain's and LlamaIndex's
         if callable(found := getattr(model, method, None)):
             return found  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What a ``LongTermMemory`` learns from whole conversations, with a model: facts."""
+"""What a ``LongTermMemory`` learns from whole conversations, with a model: facts, episodes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _keys
+from .._arguments import TTL, check_count, check_text, ttl_to_milliseconds
+from .._models.chat import check_chat_model
 from .._plans import Plan
 from .._vectors.text_index import TextIndex
+from .consolidation import Consolidation, Due, Progress, consolidate_plan
+from .episodes import Teller, store_episode_plan
 from .extraction import Extraction, Extractor, extract_plan
 from .remembering import Rules
 
@@ -78,3 +82,105 @@ class Learning:
         key = _keys.list_key(self._key_prefix, session_id)
         extractor = Extractor(self._texts, self._rules, key, session_id, user_id, model)
         return (yield from extract_plan(extractor, messages))
+
+    def store_episode(
+        self, session_id: str, *, user_id: str, model: Any, ttl: TTL | None = None
+    ) -> str | None:
+        """Store a whole conversation as an episode: title, summary, and a copy of its messages.
+
+        ``recall(kinds=["episode"])`` finds it by what it was about, with its ``messages``, also
+        when the conversation itself is gone. Stored again after more was said, it takes its own
+        place; unchanged, it costs no call of the model.
+
+        Args:
+            session_id: The conversation, with its archived messages.
+            user_id: Whose it is.
+            model: As in ``extract_facts``.
+            ttl: Seconds, or a timedelta, for which the episode is kept; by default as the memory
+                says.
+
+        Returns:
+            Its id; None where there is no such conversation.
+
+        Raises:
+            ModelAnswerError: The model gave no summary. Nothing was stored.
+
+        Round trips: two that read, two that store.
+        """
+        return self._texts.index.run(self._episode_plan(session_id, user_id, model, ttl))
+
+    async def astore_episode(
+        self, session_id: str, *, user_id: str, model: Any, ttl: TTL | None = None
+    ) -> str | None:
+        """Async ``store_episode``."""
+        return await self._texts.index.arun(self._episode_plan(session_id, user_id, model, ttl))
+
+    def _episode_plan(
+        self, session_id: str, user_id: str, model: Any, ttl: TTL | None
+    ) -> Plan[str | None]:
+        teller = Teller(self._texts, self._rules, self._key_prefix, user_id, model, ttl)
+        return (yield from store_episode_plan(teller, session_id))
+
+    def consolidate(
+        self,
+        *,
+        model: Any,
+        idle: TTL = 1800,
+        user_id: str | None = None,
+        limit: int | None = None,
+        episode_ttl: TTL | None = None,
+        progress: Progress | None = None,
+    ) -> Consolidation:
+        """Learn facts from conversations that are over, and store them as episodes.
+
+        For a worker or a cron job. Of several, each works on another conversation. One that was
+        done is done again after more was said. It can be stopped at any time, and goes on where it
+        was; what fails is told, and tried again by the next call.
+
+        Only conversations whose record says whose they are: those of stores with ``user_id=``.
+
+        Args:
+            model: As in ``extract_facts``.
+            idle: Those without a write for so many seconds, or a timedelta; 30 minutes by default.
+            user_id: Of this user only, by the user's list. By default of all, by a walk over the
+                keys of the server.
+            limit: At most so many conversations.
+            episode_ttl: How long episodes are kept; by default as the memory says.
+            progress: Called with each session id, before it is worked on.
+        """
+        return self._texts.index.run(
+            self._consolidate_plan(model, idle, user_id, limit, episode_ttl, progress)
+        )
+
+    async def aconsolidate(
+        self,
+        *,
+        model: Any,
+        idle: TTL = 1800,
+        user_id: str | None = None,
+        limit: int | None = None,
+        episode_ttl: TTL | None = None,
+        progress: Progress | None = None,
+    ) -> Consolidation:
+        """Async ``consolidate``."""
+        return await self._texts.index.arun(
+            self._consolidate_plan(model, idle, user_id, limit, episode_ttl, progress)
+        )
+
+    def _consolidate_plan(
+        self,
+        model: Any,
+        idle: TTL,
+        user_id: str | None,
+        limit: int | None,
+        episode_ttl: TTL | None,
+        progress: Progress | None,
+    ) -> Plan[Consolidation]:
+        check_chat_model(model)
+        check_count(limit, "limit", optional=True)
+        ttl_to_milliseconds(episode_ttl, "episode_ttl")
+        if user_id is not None:
+            check_text(user_id, "user_id")
+        due = Due(ttl_to_milliseconds(idle, "idle") or 0, user_id, limit)
+        teller = Teller(self._texts, self._rules, self._key_prefix, "", model, episode_ttl)
+        return (yield from consolidate_plan(teller, due, progress))

@@ -16,6 +16,7 @@ from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.schema import Algorithm
 from .._vectors.text_index import TextIndex
+from .episodes import delete_copies_plan
 from .learning import Learning
 from .memories import FACT, FIELDS, Time
 from .reading import Reading
@@ -299,5 +300,8 @@ class LongTermMemory(Reading, Learning):
         condition = scope(user_id, None, one_session, ended=True).condition()
         plans = self.index.plans
         if isinstance(ids, _Missing):
+            yield from delete_copies_plan(plans, user_id, one_session, None)
             return (yield from plans.delete_where_plan(condition))
-        return (yield from plans.delete_plan(ids, condition))
+        some = ids if isinstance(ids, str) else list(ids)
+        yield from delete_copies_plan(plans, user_id, one_session, some)
+        return (yield from plans.delete_plan(some, condition))

@@ -159,6 +159,11 @@ def spoken_text(text: str, role: str | None, name: str | None) -> str:
     return f"{who}: {text}" if who else text
 
 
+def titled(text: str, title: str | None) -> str:
+    """What is embedded of an episode, and what of it is found by words."""
+    return text if title is None else f"{title}\n{text}"
+
+
 def new_document(
     document_id: str,
     kind: str,
@@ -172,6 +177,7 @@ def new_document(
     name: str | None = None,
     importance: float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    title: str | None = None,
     **own: Any,
 ) -> Document:
     """The document of a memory, not embedded yet. ``own`` are fields that only some kinds have."""
@@ -186,7 +192,8 @@ def new_document(
         "state": CURRENT,
         "created_at": created_ms,
         "importance": importance,
-        WORDS: " ".join(terms(text, language)),
+        WORDS: " ".join(terms(titled(text, title), language)),
+        "title": title,
         "metadata": dict(metadata) if metadata else None,
         **own,
     }
@@ -256,9 +263,9 @@ def _spoken_words(text: str) -> list[str]:
 _ARTICLES = {"a", "an", "the"}
 
 
-def episode_name(user_id: str, session_id: str, number: int) -> str:
-    """The id of the episode that begins at the message of that number."""
-    return _digest("episode", user_id, session_id, str(number))
+def episode_name(user_id: str, session_id: str) -> str:
+    """The id of the episode that a conversation is."""
+    return _digest("episode", user_id, session_id)
 
 
 # Arguments

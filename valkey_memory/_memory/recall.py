@@ -23,6 +23,7 @@ from .._vectors.plans import IndexPlans
 from .._vectors.questions import Counted, Matching, Nearest
 from .._vectors.questions import Question as IndexQuestion
 from .._vectors.ranking import Frequencies, Ranked, bm25, rank
+from .episodes import with_messages_plan
 from .memories import MESSAGE, WORDS, Memory, Parts, memory_of
 from .question import Question, one_speaker
 from .scope import Scope, scope
@@ -99,7 +100,7 @@ def recall_plan(
 ) -> Plan[list[Memory]]:
     """The memories, best first. Round trips: as ``LongTermMemory.recall`` says."""
     found, _ = yield from recall_beside_plan(plans, embedder, wanted, language)
-    return found
+    return (yield from with_messages_plan(plans, found))
 
 
 def recall_beside_plan(
@@ -109,7 +110,8 @@ def recall_beside_plan(
     language: str,
     beside: Sequence[IndexQuestion] = (),
 ) -> Plan[tuple[list[Memory], list[Any]]]:
-    """``recall_plan``, and the answers to other questions, which go with its first round trip."""
+    """``recall_plan`` without the messages of episodes; and the answers to other questions, which
+    go with its first round trip."""
     question = Question(wanted.text, language)
     ranked, answers = yield from _ranked_plan(plans, embedder, wanted, question, beside)
     if wanted.min_score is not None:

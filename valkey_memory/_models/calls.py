@@ -28,7 +28,7 @@ class Call:
         """The result, in sync code."""
         if self.sync is None:
             return _run(self.asynchronous, *arguments)
-        result = self.sync(*arguments)
+        result = _called(self.sync, *arguments)
         return _run(lambda: result) if hasattr(result, "__await__") else result
 
     async def acall(self, *arguments: Any) -> Any:
@@ -36,8 +36,17 @@ class Call:
         if self.asynchronous is not None:
             return await self.asynchronous(*arguments)
         assert self.sync is not None  # noqa: S101
-        result = await asyncio.to_thread(self.sync, *arguments)
+        result = await asyncio.to_thread(_called, self.sync, *arguments)
         return await result if hasattr(result, "__await__") else result
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function`` returns. A StopIteration of it would end our generators, and a task that
+    waits for a thread would wait for ever."""
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        raise RuntimeError(f"{function!r} raised StopIteration") from error
 
 
 def of_methods(model: object, sync: str, asynchronous: str) -> Call | None:

@@ -87,6 +87,11 @@ class IndexPlans:
         }
 
     @property
+    def ttl_ms(self) -> int | None:
+        """How long a document is kept, in milliseconds, where a write does not say."""
+        return self._ttl_ms
+
+    @property
     def mode(self) -> Mode | None:
         """Which search is used; None before a plan found out."""
         return None if self.engine is None else self.engine.mode
