@@ -353,7 +353,10 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
     ("cls", "at_least"),
     [
         (ConversationStore, 19),
+        (valkey_memory.ConversationMemory, 9),
+        (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
+        (llama_index_valkey_glide.ValkeyMemory, 6),
         (llama_index_valkey_glide.ValkeyChatStore, 6),
     ],
 )

@@ -596,6 +596,40 @@ def test_it_says_what_it_is(plain: ConversationMemory) -> None:
     assert "system_message" not in repr(context)
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str, is_async: bool) -> None:
+    long_term = LongTermMemory(
+        Words(), connection=cluster_connection, index_name=prefix[:-1], search="exact"
+    )
+
+    def make(session_id: str) -> Any:
+        summary = Summary(ScriptedModel("They talk."), keep_last=2, when_over=4)
+        memory = ConversationMemory(
+            user_id="mara",
+            session_id=session_id,
+            long_term=long_term,
+            summary=summary,
+            key_prefix=prefix,
+        )
+        return Face(memory, is_async=is_async)
+
+    try:
+        for session in ("s1", "s2", "s3"):
+            for number in range(3):
+                make(session).save_turn(f"Tea {number} in {session}", "I see.")
+        long_term.remember("Mara likes tea.", user_id="mara")
+        context = make("s3").context("Which tea?")
+        assert context.summary == "They talk."
+        assert contents(context.messages) == ["Tea 2 in s3", "I see."]
+        assert texts(context.facts) == ["Mara likes tea."]
+        assert {one.session_id for one in context.recalled} == {"s1", "s2"}
+        sessions = SessionStore(connection=cluster_connection, key_prefix=prefix)
+        assert len(sessions.of_user("mara")) == 3
+        assert len(long_term.list("mara", kind="message")) == 18
+    finally:
+        long_term.index.drop(delete_documents=True)
+
+
 # Facts
 
 

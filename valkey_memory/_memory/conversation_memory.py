@@ -53,7 +53,8 @@ class ConversationMemory(TurnMemory[Mapping[str, Any]]):
             read and written.
         session_id: The conversation.
         long_term: Facts, and what was said in other conversations. Default: none of these.
-        summary: A ``Summary``, which folds old messages into a text.
+        summary: A ``Summary``, which folds old messages into a text. With ``archive=False`` it
+            deletes them, and what was not remembered before can be caught up no more.
         last: At most so many of the newest messages, from the beginning of a turn on; the newest
             turn is whole. None: as many as ``max_tokens`` allow.
         max_tokens: Of ``prompt_messages()``: notes, messages and question together. Only where the
