@@ -124,7 +124,12 @@ class IndexPlans:
             self.engine, self.schema = None, self._given
             raise
 
-    def _condition(self, value: AnyFilter | None) -> Filter | None:
+    def condition(self, value: AnyFilter | None) -> Filter | None:
+        """A dict or an expression as a checked filter.
+
+        Raises:
+            FilterError: It cannot be served.
+        """
         return to_filter(value, self.schema.fields)
 
     def create_plan(self) -> Plan[Mode]:
@@ -179,7 +184,7 @@ class IndexPlans:
         return list(dict.fromkeys(found))
 
     def delete_plan(self, ids: Iterable[str], value: AnyFilter | None) -> Plan[int]:
-        found, condition = self._checked_ids(ids), self._condition(value)
+        found, condition = self._checked_ids(ids), self.condition(value)
         engine = yield from self._engine_plan()
         schema = engine.schema
         if condition is not None:
@@ -189,7 +194,7 @@ class IndexPlans:
         return (yield from storage.delete_plan(found, schema))
 
     def delete_where_plan(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
+        condition = self.condition(value)
         engine = yield from self._engine_plan()
         return (yield from self._asked_plan(engine.delete_where_plan(condition)))
 
@@ -200,7 +205,7 @@ class IndexPlans:
         return (yield from reading)
 
     def count_plan(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
+        condition = self.condition(value)
         engine = yield from self._engine_plan()
         return (yield from self._asked_plan(engine.count_plan(condition)))
 
@@ -220,7 +225,7 @@ class IndexPlans:
                 f"min_score must be a number or None, not {shown(min_score)}"
             )
         known = self.schema.dimension
-        query, condition = pack_vector(vector, known, "the query"), self._condition(value)
+        query, condition = pack_vector(vector, known, "the query"), self.condition(value)
         engine = yield from self._engine_plan(length_of(query))
         if known is None:  # what is stored may have another dimension
             query = pack_vector(vector, engine.schema.dimension, "the query")
@@ -229,10 +234,15 @@ class IndexPlans:
         (hits,) = yield from self._asked_plan(engine.ask_plan([question]))
         if min_score is not None:
             hits = [hit for hit in hits if hit.score >= min_score]
+        yield from self.touch_plan(hits)
+        return hits
+
+    def touch_plan(self, hits: Sequence[Hit]) -> Plan[None]:
+        """Restart the TTL of what a search found, where ``refresh_ttl_on_read`` says so."""
         if self._read_ttl_ms is not None and hits:
+            engine = yield from self._engine_plan()
             ids = [hit.document.id for hit in hits]
             yield from storage.touch_plan(ids, engine.schema, self._read_ttl_ms)
-        return hits
 
     def ask_plan(self, questions: Sequence[Question], *, fresh: bool = True) -> Plan[list[Any]]:
         """Several questions in one round trip. Their filters, and vectors, are checked already.
@@ -279,7 +289,7 @@ class IndexPlans:
         check_count(offset, "offset", minimum=0)
         check_count(limit, "limit")
         check_count(offset + limit, "offset + limit")
-        condition = self._condition(value)
+        condition = self.condition(value)
         if order_by is not None and (
             not isinstance(order_by, str) or self.schema.fields.get(order_by) != "numeric"
         ):
