@@ -7,11 +7,17 @@ except ImportError as error:
         "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
     ) from error
 
+from ._chat_memory import ValkeyChatMemory
 from ._embeddings import LocalEmbeddings
 from ._history import ValkeyChatMessageHistory
 from ._vector_store import ValkeyVectorStore
 
-__all__ = ["LocalEmbeddings", "ValkeyChatMessageHistory", "ValkeyVectorStore"]
+__all__ = [
+    "LocalEmbeddings",
+    "ValkeyChatMemory",
+    "ValkeyChatMessageHistory",
+    "ValkeyVectorStore",
+]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:

@@ -14,6 +14,8 @@ from ._chat_store import ValkeyChatStore
 from ._db_chat_store import ValkeyDBChatStore
 from ._embedding import LangChainEmbedding
 from ._local import LocalEmbedding
+from ._long_term_blocks import ValkeyFactsBlock, ValkeyRecallBlock
+from ._memory import ValkeyMemory
 from ._summary_block import ValkeySummaryBlock
 from ._vector_store import ValkeyVectorStore
 
@@ -25,6 +27,9 @@ __all__ = [
     "LocalEmbedding",
     "ValkeyChatStore",
     "ValkeyDBChatStore",
+    "ValkeyFactsBlock",
+    "ValkeyMemory",
+    "ValkeyRecallBlock",
     "ValkeySummaryBlock",
     "ValkeyVectorStore",
 ]

@@ -33,7 +33,7 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).glob("**/*.
 CORE_MODULES = [path for path in MODULES if path.is_relative_to(CORE)]
 
 FLOORS = (
-    {"_errors", "_secrets", "_arguments", "_keys", "_plans"},
+    {"_errors", "_secrets", "_arguments", "_keys", "_plans", "_together"},
     {"_server", "_messages", "_filters", "_models"},
     {"_conversations", "_vectors"},
     {"_memory"},
@@ -353,7 +353,10 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
     ("cls", "at_least"),
     [
         (ConversationStore, 19),
+        (valkey_memory.ConversationMemory, 9),
+        (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
+        (llama_index_valkey_glide.ValkeyMemory, 6),
         (llama_index_valkey_glide.ValkeyChatStore, 6),
     ],
 )

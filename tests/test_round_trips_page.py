@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from valkey_memory import (
+    ConversationMemory,
     Document,
     EmbeddedValkey,
+    LongTermMemory,
     MessageStore,
     SessionStore,
     Summary,
@@ -24,6 +26,7 @@ from valkey_memory._plans import AskCluster, Work, WriteToken
 
 from . import search_server
 from .conversations.test_round_trips import sent
+from .models.words import Words
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"
 SENT_FIRST = ("multi", "exec")
@@ -117,6 +120,17 @@ SUMMARISED: dict[str, Action] = {
         "a", max_tokens=1000
     ),
     "`summary`": lambda s: s.summary("a"),
+}
+
+
+TURNS: dict[str, Action] = {
+    "`context` after a turn": lambda m: m.context("Which tea?"),
+    "`context`, where nothing new is remembered": lambda m: m.context("Which tea?"),
+    "`save_turn`, remembered": lambda m: m.save_turn("Which tea?", "Green tea."),
+}
+TURNS_ALONE: dict[str, Action] = {
+    "`context`, without `long_term`": lambda m: m.context("Which tea?"),
+    "`save_turn`, without `long_term`": lambda m: m.save_turn("Which tea?", "Green tea."),
 }
 
 
@@ -221,6 +235,28 @@ def test_conversations(
     store.extend("b", hello(20))
     store.extend("c", [*hello(), {"role": "assistant", "content": "hello"}] * 10)
     assert measured(server, connection, store, actions) == table(heading)
+
+
+def test_turns(server: EmbeddedValkey, connection: ValkeyConnection, prefix: str) -> None:
+    def memory(long_term: LongTermMemory | None) -> ConversationMemory:
+        return ConversationMemory(
+            user_id="alice",
+            session_id="s",
+            long_term=long_term,
+            summary=Summary(lambda prompt: "It is long.", keep_last=6, when_over=20),
+            connection=connection,
+            key_prefix=prefix,
+        )
+
+    long_term = LongTermMemory(Words(), connection=connection, search="exact")
+    whole = memory(long_term)
+    for _ in range(2):  # the first reads all memories
+        whole.save_turn("I like green tea.", "I see.")
+        whole.context("Which tea?")
+    whole.save_turn("I like black tea.", "I see.")
+    rows = measured(server, connection, whole, TURNS)
+    rows += measured(server, connection, memory(None), TURNS_ALONE)
+    assert rows == table("A turn of ConversationMemory")
 
 
 def test_exact_search() -> None:

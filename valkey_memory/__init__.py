@@ -39,6 +39,8 @@ from ._errors import (
 )
 from ._filters.expressions import Filter, Numeric, Tag, Text
 from ._memory.consolidation import Consolidation
+from ._memory.context import Context, LeftOut
+from ._memory.conversation_memory import ConversationMemory
 from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
@@ -62,6 +64,8 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionLostError",
     "Consolidation",
+    "Context",
+    "ConversationMemory",
     "CorruptMessageError",
     "Document",
     "DocumentError",
@@ -82,6 +86,7 @@ __all__ = [
     "IndexNotFoundError",
     "InvalidSessionIdError",
     "KeyTypeError",
+    "LeftOut",
     "LocalEmbedding",
     "LongTermMemory",
     "Memory",

@@ -22,7 +22,7 @@ from llama_index.core.memory import BaseMemory, ChatMemoryBuffer, Memory
 from llama_index.core.schema import TextNode
 from llama_index.core.workflow import Context, JsonSerializer
 
-from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore
+from llama_index_valkey_glide import ValkeyChatStore, ValkeyDBChatStore, ValkeyMemory
 
 from .behind import bare
 from .messages import calling, texts_of
@@ -37,7 +37,7 @@ pytestmark = [
 MakeMemory = Callable[[], BaseMemory]
 
 
-@pytest.fixture(params=["Memory", "ChatMemoryBuffer"])
+@pytest.fixture(params=["Memory", "ChatMemoryBuffer", "ValkeyMemory"])
 def make_memory(request: pytest.FixtureRequest, url: str, prefix: str) -> MakeMemory:
     """Makes a memory of session s, each time with a store of its own."""
 
@@ -47,6 +47,10 @@ def make_memory(request: pytest.FixtureRequest, url: str, prefix: str) -> MakeMe
                 session_id="s",
                 chat_store=ValkeyDBChatStore(url=url, key_prefix=prefix),
                 tokenizer_fn=str.split,
+            )
+        if request.param == "ValkeyMemory":
+            return ValkeyMemory.from_defaults(
+                user_id="mia", session_id="s", url=url, key_prefix=prefix
             )
         return ChatMemoryBuffer.from_defaults(
             chat_store=ValkeyChatStore(url=url, key_prefix=prefix),

@@ -216,7 +216,7 @@ def test_reading_and_writing_are_one_round_trip(
         assert counts.keys() - FROM_SCRIPTS <= {
             "multi", "exec", "hget", "lrange", "eval_ro", "llen",
         }  # fmt: skip
-        assert (counts["exec"], counts["hget"]) == (1, 1)
+        assert counts.get("exec", 0) + counts.get("eval_ro", 0) == counts["hget"] == 1
     counts = sent(server, lambda: store.append("s", said("a")[0]))
     assert (counts["exec"], counts["eval"], counts["llen"]) == (1, 1, 1)
     assert store.summary("s") == "summary 1"

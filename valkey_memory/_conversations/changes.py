@@ -176,6 +176,18 @@ def read_archived(key: str, *, and_active: bool) -> Change[tuple[list[bytes], li
     )
 
 
+def read_newest(key: str, number: int) -> Change[list[bytes]]:
+    """The newest ``number`` elements of the whole conversation, archived ones among them."""
+    commands = tuple(("LRANGE", one, str(-number), "-1") for one in (_archived(key), key))
+    return Change(
+        f"read {key!r}",
+        key,
+        commands,
+        lambda replies: [*replies[0], *replies[1]][-number:],
+        read_only=True,
+    )
+
+
 def count(key: str) -> Change[int]:
     """How many elements are active."""
     return Change(f"count {key!r}", key, (("LLEN", key),), read_only=True)

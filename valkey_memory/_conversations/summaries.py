@@ -17,6 +17,7 @@ from .._errors import InvalidArgumentError
 from .._messages.elements import Element
 from .._plans import Change, Plan, nothing
 from .frame import framed, number_of, script
+from .turn_scripts import READ_END
 
 T = TypeVar("T")
 
@@ -252,8 +253,24 @@ def delete(key: str) -> Change[None]:
     return Change(f"delete the summary of {key!r}", key, (command,), nothing, repeatable=True)
 
 
+def text_of(found: Element) -> str | None:
+    """The text of the summary that an element stands for; None where it is a message."""
+    return str(found["content"]).removeprefix(HEADING) if is_summary(found) else None
+
+
 def with_text(change: Change[T]) -> Change[tuple[str | None, T]]:
     """``change``, which only looks, together with the text of the summary."""
+    command = change.commands[0]
+    if command[1] == READ_END:  # one command can go in a pipeline with others and still be whole
+        sidecar = _keys.sidecar(change.key, _keys.SUMMARY)
+        command = (*command[:2], "2", change.key, sidecar, *command[4:])
+        return Change(
+            change.operation,
+            change.key,
+            (command,),
+            lambda replies: (_text(replies[0][2:]), change.read(replies)),
+            read_only=True,
+        )
     text = read_field(change.key, "text")
     return Change(
         change.operation,

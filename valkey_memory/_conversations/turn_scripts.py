@@ -96,7 +96,8 @@ APPEND = framed(APPEND_BODY, PUSH, _TRIM_TO_TURNS, counts=APPEND_COUNTS)
 INSERT = framed(INSERT_BODY, _TRIM_TO_TURNS, counts="1")
 
 # Arguments: how many elements at most or '', after how many bytes to stop or ''. Returns how many
-# elements there are, and the newest that were asked for, oldest first.
+# elements there are, the newest that were asked for, oldest first, and the text of the summary
+# where its key was given, too.
 _READ_END = """
 local length = redis.call('LLEN', KEYS[1])
 local most, enough = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -113,6 +114,6 @@ while high >= 0 do
 end
 local ordered = {}
 for i = #found, 1, -1 do ordered[#ordered + 1] = found[i] end
-return {length, ordered}
+return {length, ordered, KEYS[2] and redis.call('HGET', KEYS[2], 'text')}
 """
 READ_END = "\n".join(map(str.strip, _READ_END.strip().splitlines()))

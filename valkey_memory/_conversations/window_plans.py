@@ -111,7 +111,7 @@ def read_end(key: str, most: int | None, enough: int | None) -> Change[Tail]:
     limits = ("" if limit is None else str(limit) for limit in (most, enough))
     command = ("EVAL_RO", READ_END, "1", key, *limits)
     return Change(
-        f"read {key!r}", key, (command,), lambda replies: Tail(*replies[0]), read_only=True
+        f"read {key!r}", key, (command,), lambda replies: Tail(*replies[0][:2]), read_only=True
     )
 
 

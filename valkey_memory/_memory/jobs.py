@@ -32,7 +32,7 @@ class BackgroundJobs:
                     self._threads.discard(thread)
 
         self._forget_parent()
-        thread = threading.Thread(target=work, name="valkey-memory: summary")
+        thread = threading.Thread(target=work, name="valkey-memory: background")
         with self._lock:
             self._threads.add(thread)
         thread.start()
@@ -58,7 +58,7 @@ class BackgroundJobs:
         own = [task for task in self._tasks if task.get_loop() is loop]
         await asyncio.gather(*own, return_exceptions=True)
         if self._threads:
-            await in_thread(self.join, seconds, "joining the summaries in the background")
+            await in_thread(self.join, seconds, "joining the work in the background")
 
     def __reduce__(self) -> tuple[type[BackgroundJobs], tuple[()]]:
         return BackgroundJobs, ()  # a copy has jobs of its own

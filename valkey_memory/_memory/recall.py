@@ -21,6 +21,7 @@ from .._plans import Now, Plan
 from .._vectors.documents import Document, Hit
 from .._vectors.plans import IndexPlans
 from .._vectors.questions import Counted, Matching, Nearest
+from .._vectors.questions import Question as IndexQuestion
 from .._vectors.ranking import (
     MOST_WITH_WORDS,
     NEAREST,
@@ -99,8 +100,21 @@ def recall_plan(
     plans: IndexPlans, embedder: Any, wanted: Wanted, language: str
 ) -> Plan[list[Memory]]:
     """The memories, best first. Round trips: as ``LongTermMemory.recall`` says."""
+    found, _ = yield from recall_beside_plan(plans, embedder, wanted, language)
+    return (yield from with_messages_plan(plans, found))
+
+
+def recall_beside_plan(
+    plans: IndexPlans,
+    embedder: Any,
+    wanted: Wanted,
+    language: str,
+    beside: Sequence[IndexQuestion] = (),
+) -> Plan[tuple[list[Memory], list[Any]]]:
+    """``recall_plan`` without the messages of episodes; and the answers to other questions, which
+    go with its first round trip."""
     question = Question(wanted.text, language)
-    ranked = yield from _ranked_plan(plans, embedder, wanted, question)
+    ranked, answers = yield from _ranked_plan(plans, embedder, wanted, question, beside)
     if wanted.min_score is not None:
         ranked = [pair for pair in ranked if pair[0].score >= wanted.min_score]
     ranked = ranked[: wanted.k]
@@ -110,17 +124,24 @@ def recall_plan(
     }
     if wanted.neighbours and places:
         found = yield from _with_neighbours_plan(plans, found, wanted, places)
-    return (yield from with_messages_plan(plans, found))
+    return found, answers
 
 
 def _ranked_plan(
-    plans: IndexPlans, embedder: Any, wanted: Wanted, question: Question
-) -> Plan[list[tuple[Ranked, float | None]]]:
+    plans: IndexPlans,
+    embedder: Any,
+    wanted: Wanted,
+    question: Question,
+    beside: Sequence[IndexQuestion],
+) -> Plan[tuple[list[tuple[Ranked, float | None]], list[Any]]]:
     by_words, by_vector = wanted.mode != "dense", wanted.mode != "text"
     among = Frequencies(0, {})
     names: list[str] = []
+    others: list[Any] = []
     if by_words:
-        among, names = yield from _counts_plan(plans, wanted.scope, question)
+        among, names, others = yield from _counts_plan(plans, wanted.scope, question, beside)
+    elif beside:
+        others = yield from plans.ask_plan(beside)
     nearest: list[Hit] = []
     having: list[Document] = []
     asked: list[Nearest | Matching] = []
@@ -136,7 +157,7 @@ def _ranked_plan(
         condition = _having(wanted.scope, *rarest)
         asked.append(Matching(condition, MOST_WITH_WORDS, "created_at", descending=True))
     if asked:
-        answers = yield from plans.ask_plan(asked)
+        answers = yield from plans.ask_plan(asked, fresh=not (by_words or beside))
         nearest = answers[0] if by_vector else []
         having = answers[-1] if rarest else []
     now: int = yield Now()
@@ -159,13 +180,14 @@ def _ranked_plan(
     elif wanted.mode == "text":
         found = [replace(one, score=one.text_score) for one in found if one.text_rank]
     found.sort(key=lambda one: (-one.score, one.document.id))
-    return [(one, recency(one.document, now, wanted.half_life_ms)) for one in found]
+    return [(one, recency(one.document, now, wanted.half_life_ms)) for one in found], others
 
 
 def _counts_plan(
-    plans: IndexPlans, seen: Scope, question: Question
-) -> Plan[tuple[Frequencies, list[str]]]:
-    """How common the question's terms are, and which of its words are speakers. One round trip."""
+    plans: IndexPlans, seen: Scope, question: Question, beside: Sequence[IndexQuestion]
+) -> Plan[tuple[Frequencies, list[str], list[Any]]]:
+    """How common the question's terms are, and which of its words are speakers; and the answers to
+    the questions ``beside``. One round trip."""
     distinct, possible = list(dict.fromkeys(question.terms)), question.possible_names
     conditions = [
         # Of all of the user's, which the server knows without a look at each.
@@ -173,10 +195,11 @@ def _counts_plan(
         *(_having(seen, term) for term in distinct),
         *(seen.condition(TagIn("speaker", (name,))) for name in possible),
     ]
-    counts = yield from plans.ask_plan([Counted(condition) for condition in conditions])
+    answers = yield from plans.ask_plan([*beside, *map(Counted, conditions)])
+    others, counts = answers[: len(beside)], answers[len(beside) :]
     of = dict(zip(distinct, counts[1 : 1 + len(distinct)], strict=True))
     known = zip(possible, counts[1 + len(distinct) :], strict=True)
-    return Frequencies(counts[0], of), [name for name, number in known if number]
+    return Frequencies(counts[0], of), [name for name, number in known if number], others
 
 
 def _having(seen: Scope, *terms: str) -> Filter:
@@ -277,7 +300,7 @@ def _with_neighbours_plan(
         )
         for session, seq in (places[one.id] for one in said)
     ]
-    answers = yield from plans.ask_plan(questions)
+    answers = yield from plans.ask_plan(questions, fresh=False)
     near = {
         one.id: tuple(memory_of(document) for document in answer if document.id != one.id)
         for one, answer in zip(said, answers, strict=True)

@@ -45,8 +45,11 @@ class Engine(Protocol):
     def wait_plan(self, timeout: float) -> Plan[bool]:
         """Wait at most ``timeout`` seconds until every document is searchable; whether it is."""
 
-    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
-        """The answers to ``questions``, in order. One round trip for all of them."""
+    def ask_plan(self, questions: Sequence[Question], *, fresh: bool = True) -> Plan[list[Any]]:
+        """The answers to ``questions``, in order. One round trip for all of them.
+
+        Without ``fresh`` what was known at the last question will do, where that saves one.
+        """
 
     def page_plan(
         self,
@@ -104,7 +107,8 @@ class EmptyEngine:
         yield from ()
         return True
 
-    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
+    def ask_plan(self, questions: Sequence[Question], *, fresh: bool = True) -> Plan[list[Any]]:
+        del fresh
         yield from ()
         return [0 if isinstance(question, Counted) else [] for question in questions]
 

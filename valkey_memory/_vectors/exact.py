@@ -58,8 +58,10 @@ class ExactEngine:
         yield from ()
         return True
 
-    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
-        now = yield from self._fresh_plan()
+    def ask_plan(self, questions: Sequence[Question], *, fresh: bool = True) -> Plan[list[Any]]:
+        if fresh or self.copy.version is None:
+            yield from refresh_plan(self.copy)
+        now: int = yield Now()
         return [self._answer(question, now) for question in questions]
 
     def _answer(self, question: Question, now: int) -> Any:

@@ -243,11 +243,14 @@ class IndexPlans:
             ids = [hit.document.id for hit in hits]
             yield from storage.touch_plan(ids, engine.schema, self._read_ttl_ms)
 
-    def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
-        """Several questions in one round trip. Their filters, and vectors, are checked already."""
+    def ask_plan(self, questions: Sequence[Question], *, fresh: bool = True) -> Plan[list[Any]]:
+        """Several questions in one round trip. Their filters, and vectors, are checked already.
+
+        Without ``fresh`` they are of one moment with the last one, and exact search needs none.
+        """
         length = next((length_of(q.query) for q in questions if isinstance(q, Nearest)), None)
         engine = yield from self._engine_plan(length)
-        return (yield from self._asked_plan(engine.ask_plan(questions)))
+        return (yield from self._asked_plan(engine.ask_plan(questions, fresh=fresh)))
 
     def packed(self, vector: Sequence[float]) -> bytes:
         """A vector to search for, as ``Nearest`` takes it."""

@@ -3,14 +3,16 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, with_options
+from .._arguments import TTL, check_count, check_text, with_options
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
+from .._memory.turn_memory import TurnMemory
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -79,15 +81,18 @@ __all__ = [
     "TTL",
     "TextIndex",
     "TokenCounter",
+    "TurnMemory",
     "WhenTooLarge",
     "aembed_documents",
     "audio_block",
     "block_type",
     "check_count",
+    "check_text",
     "comparison",
     "construct",
     "data_url",
     "embed_documents",
+    "fact_line",
     "file_block",
     "from_dialect",
     "has_fields",
@@ -106,6 +111,7 @@ __all__ = [
     "plain_data",
     "read_tool_call",
     "reasoning_text",
+    "recalled_line",
     "split_data_url",
     "standard_block",
     "text_block",
