@@ -45,6 +45,7 @@ from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
+from ._memory.person import export_user, forget_user, import_user
 from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
@@ -114,6 +115,9 @@ __all__ = [
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",
+    "export_user",
+    "forget_user",
+    "import_user",
     "VectorIndex",
 ]
 

@@ -29,7 +29,7 @@ from .._vectors.text_index import TextIndex
 from . import facts
 from .facts import Numbered, Rejected
 from .jobs import NewOwner
-from .memories import CURRENT, FACT, memory_of, new_document
+from .memories import CURRENT, FACT, ORDER, memory_of, new_document
 from .remembering import Rules, ended, names_plan
 from .scope import scope
 from .turns import said, said_all
@@ -225,7 +225,7 @@ def _known_plan(extractor: Extractor, text: str) -> Plan[list[Document]]:
     nearest, newest = yield from plans.ask_plan(
         [
             Nearest(plans.packed(vector), _KNOWN, condition, embeddings=True),
-            Matching(condition, _KNOWN, "created_at", descending=True, embeddings=True),
+            Matching(condition, _KNOWN, ORDER, descending=True, embeddings=True),
         ]
     )
     found = {one.id: one for one in (*(hit.document for hit in nearest), *newest)}
