@@ -30,9 +30,10 @@ from valkey_memory.adapters import (
 from ._constructors import Constructors
 from ._diverse import DiverseSearch
 from ._documents import Scored, ids_of, parts_of, to_document, to_documents, to_scored
+from ._hybrid import HybridSearch
 
 
-class ValkeyVectorStore(DiverseSearch, Constructors):
+class ValkeyVectorStore(DiverseSearch, HybridSearch, Constructors):
     """Documents found by meaning, kept in Valkey. Native in sync and async.
 
     Searches run on the server where it has valkey-search, and exactly in the client where it has
@@ -60,7 +61,8 @@ class ValkeyVectorStore(DiverseSearch, Constructors):
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
-            ``"text"``. ``{"content": "text"}`` makes the documents' text filterable by words.
+            ``"text"``. ``{"content": "text"}`` makes the documents' text filterable by words, and
+            is what ``hybrid_search`` needs.
         dimension: Numbers per vector. By default the model's, or that of what is stored.
         embedding_batch_size: Texts per call of the embedding model, 64 by default.
         embedding_concurrency: Calls of it at once in async methods, 4 by default.

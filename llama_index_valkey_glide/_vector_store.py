@@ -79,7 +79,8 @@ class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
             localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         metadata_fields: Metadata that filters may use, by name: ``"tag"``, ``"numeric"`` or
-            ``"text"``. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless
+            ``"text"``. ``{"content": "text"}`` is the nodes' text, which HYBRID and TEXT_SEARCH
+            need. ``session_id``, by which ``VectorMemoryBlock`` filters, is a tag unless
             declared otherwise.
         options: ``storage``, ``search``, ``metric``, ``algorithm``, ``m``, ``ef_construction``,
             ``ef_runtime``, ``ttl``, ``refresh_ttl_on_read``, ``exact_limit``, ``on_corrupt``: those
@@ -274,19 +275,33 @@ class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
         return nodes
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """The nodes nearest to the query's embedding, with their similarity.
+        """The nodes nearest to the query's embedding, with their similarity; or by its words.
+
+        - DEFAULT: nearest first. Without an embedding the filters alone select, in no order and
+          without similarities.
+        - MMR: ``mmr_threshold`` 1 is nearness alone, 0 variety alone.
+        - HYBRID: the ranks by ``query_embedding`` and by the words of ``query_str`` (BM25 over the
+          nodes' text), fused; ``alpha`` 1 is vectors alone, 0 words alone, 0.5 by default.
+          ``hybrid_top_k`` nodes are returned, of which ``similarity_top_k`` nearest take part;
+          without it ``similarity_top_k`` of the 100 nearest. Of the best by words ``sparse_top_k``
+          take part, if given. The similarity is the fused score, 0 to 1.
+        - TEXT_SEARCH: by the words of ``query_str`` alone, ``sparse_top_k`` or else
+          ``similarity_top_k`` nodes. The similarity is that of BM25.
+
+        The last two need ``metadata_fields={"content": "text"}``, and take two round trips.
 
         Args:
-            query: Mode DEFAULT or MMR (``mmr_threshold`` 1 is nearness alone, 0 variety alone);
-                filters, ``doc_ids`` and ``node_ids`` all have to hold. No ``doc_ids`` match
+            query: Filters, ``doc_ids`` and ``node_ids`` all have to hold. No ``doc_ids`` match
                 nothing; no ``node_ids`` are no condition, and those that ``VectorStoreIndex`` sends
-                by itself are none either. Without an embedding the filters alone select, in no
-                order and without similarities.
-            kwargs: None but ``mmr_threshold``, which retrievers pass beside the query.
+                by itself are none either.
+            kwargs: None but what a retriever's ``vector_store_kwargs`` pass beside the query:
+                ``mmr_threshold``, and ``language`` of the words' stems, English by default.
         """
-        vector, condition, diverse = understood(
+        vector, condition, diverse, by_words = understood(
             query, restricted_ids(query), kwargs, _fields(self.metadata_fields)
         )
+        if by_words is not None:
+            return ranked(self._index.search_hybrid(**by_words))
         if vector is None:
             return unranked(self._index.page(condition, limit=query.similarity_top_k))
         if diverse is None:
@@ -303,9 +318,11 @@ class ValkeyVectorStore(Rebuilt, BasePydanticVectorStore):
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Async ``query``."""
-        vector, condition, diverse = understood(
+        vector, condition, diverse, by_words = understood(
             query, restricted_ids(query), kwargs, _fields(self.metadata_fields)
         )
+        if by_words is not None:
+            return ranked(await self._index.asearch_hybrid(**by_words))
         if vector is None:
             return unranked(await self._index.apage(condition, limit=query.similarity_top_k))
         if diverse is None:

@@ -19,6 +19,7 @@ from valkey_memory import (
     ValkeyConnection,
     VectorIndex,
 )
+from valkey_memory._filters.expressions import FieldType
 from valkey_memory._plans import AskCluster, Work, WriteToken
 
 from . import search_server
@@ -26,6 +27,7 @@ from .conversations.test_round_trips import sent
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"
 SENT_FIRST = ("multi", "exec")
+FIELDS: dict[str, FieldType] = {"user_id": "tag", "content": "text"}
 
 Action = Callable[[Any], object]
 
@@ -77,6 +79,7 @@ WRITING: dict[str, Action] = {
 READING: dict[str, Action] = {
     "`search`": lambda i: i.search([1, 0, 0]),
     "`search_diverse`": lambda i: i.search_diverse([1, 0, 0]),
+    "`search_hybrid` for a text of 1 word": lambda i: i.search_hybrid("text", [1, 0, 0]),
     "`count`": lambda i: i.count({"user_id": "alice"}),
     "`page`": lambda i: i.page({"user_id": "alice"}),
     "`get` of up to 500 documents, here 10": lambda i: i.get(map(str, range(10))),
@@ -223,9 +226,7 @@ def test_conversations(
 def test_exact_search() -> None:
     with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
         connection.run(_ask())
-        index = VectorIndex(
-            "notes", 3, fields={"user_id": "tag"}, connection=connection, search="exact"
-        )
+        index = VectorIndex("notes", 3, fields=FIELDS, connection=connection, search="exact")
         assert measured(server, connection, index, EXACT) == table("Documents, exact search")
 
 
@@ -236,9 +237,7 @@ def test_server_search() -> None:
         ValkeyConnection.from_url(server.url) as connection,
     ):
         connection.run(_ask())
-        index = VectorIndex(
-            "notes", 3, fields={"user_id": "tag"}, connection=connection, search="server"
-        )
+        index = VectorIndex("notes", 3, fields=FIELDS, connection=connection, search="server")
         rows = measured(server, connection, index, WRITING)
         index.wait_until_ready(10)
         rows += measured(server, connection, index, {**READING, **DELETING})

@@ -27,11 +27,13 @@ from valkey_memory import (
     IndexInfo,
     MessageStore,
     Tag,
+    UserData,
     ValkeyConnection,
     ValkeyMemoryError,
     VectorIndex,
 )
 from valkey_memory._conversations import changes
+from valkey_memory._memory import erasure
 from valkey_memory._plans import change_plan
 from valkey_memory._server import clients as _glide
 from valkey_memory._server.embedded import _free_port
@@ -128,6 +130,15 @@ def corrupt_element(server: EmbeddedValkey) -> None:
 def key_of_another_type(server: EmbeddedValkey) -> None:
     admin(server.port, "SET", "chat:alice-2", "Hello")
     MessageStore(url=server.url).append("alice-2", HELLO)
+
+
+def erased_while_written_to(server: EmbeddedValkey) -> None:
+    store = MessageStore(url=server.url, user_id="alice")
+    store.append("alice-3", HELLO)
+    with mock.patch.object(erasure, "_PAUSES", (0.0,)):
+        UserData(url=server.url).forget_user(
+            "alice", progress=lambda done, of: store.append("alice-3", HELLO)
+        )
 
 
 def nobody_listens(server: EmbeddedValkey) -> None:
@@ -314,6 +325,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     reserved_key,
     corrupt_element,
     key_of_another_type,
+    erased_while_written_to,
     nobody_listens,
     wrong_password,
     slow_server,

@@ -14,6 +14,7 @@ from ._errors import (
     CorruptMessageError,
     DocumentError,
     EmbeddedServerError,
+    ErasureIncompleteError,
     EventLoopError,
     ExactSearchLimitError,
     ExportFileError,
@@ -42,7 +43,9 @@ from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
+from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
+from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
@@ -64,6 +67,7 @@ __all__ = [
     "DocumentError",
     "EmbeddedServerError",
     "EmbeddedValkey",
+    "ErasureIncompleteError",
     "EventLoopError",
     "ExactSearchLimitError",
     "ExportFileError",
@@ -89,6 +93,7 @@ __all__ = [
     "OperationTimeoutError",
     "Parts",
     "PermissionDeniedError",
+    "Receipt",
     "Rejected",
     "ReplyLostError",
     "SearchUnavailableError",
@@ -99,6 +104,8 @@ __all__ = [
     "Tag",
     "Text",
     "UnknownCommandError",
+    "UserCounts",
+    "UserData",
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",

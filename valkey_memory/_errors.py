@@ -13,6 +13,7 @@
     |-- SearchUnavailableError                the server lacks what the store was asked to use
     |-- ExactSearchLimitError                 more documents than exact search is meant for
     |-- BulkWriteError                        a bulk load that stopped; it says what was written
+    |-- ErasureIncompleteError                something of a user is left after all attempts
     |-- EventLoopError                        a given async client used from a foreign loop
     |-- ConnectionClosedError                 used after close()
     |-- ConnectionFailedError (ConnectionError)   the server cannot be reached
@@ -132,6 +133,21 @@ class BulkWriteError(ValkeyMemoryError):
         self,
     ) -> tuple[type[BulkWriteError], tuple[str, list[str], list[str], list[str]]]:
         return type(self), (str(self), self.written, self.unknown, self.remaining)
+
+
+class ErasureIncompleteError(ValkeyMemoryError):
+    """Something of a user is still there after all attempts to erase it. Erase again.
+
+    Attributes:
+        left: How much, by what it is: ``"conversations"``, ``"memories"``.
+    """
+
+    def __init__(self, message: str, left: dict[str, int]) -> None:
+        super().__init__(message)
+        self.left = left
+
+    def __reduce__(self) -> tuple[type[ErasureIncompleteError], tuple[str, dict[str, int]]]:
+        return type(self), (str(self), self.left)
 
 
 class EventLoopError(ValkeyMemoryError):

@@ -89,6 +89,10 @@ def _encode(session_id: str) -> str:
     return _TO_ENCODE.sub(lambda m: f"%{ord(m[0]):02X}", session_id)
 
 
+def _decode(encoded: str) -> str:
+    return _TO_DECODE.sub(lambda m: chr(int(m[1], 16)), encoded)
+
+
 def session_id(key_prefix: str, key: bytes) -> str | None:
     """Whose list, or archived list, this is; None for a key that is neither."""
     try:
@@ -100,7 +104,7 @@ def session_id(key_prefix: str, key: bytes) -> str | None:
     encoded = text[len(key_prefix) :]
     if not text.startswith(key_prefix) or not encoded:
         return None
-    decoded = _TO_DECODE.sub(lambda m: chr(int(m[1], 16)), encoded)
+    decoded = _decode(encoded)
     return decoded if list_key(key_prefix, decoded) == text else None
 
 
@@ -121,6 +125,8 @@ def conversation_keys(key: str) -> list[str]:
 
 _DEFAULT_PREFIX = "chat:"
 SESSIONS = "sessions"
+ERASING = "erasing"
+"""Of a user: there while what is known of them is being erased."""
 
 
 def user_key(key_prefix: str, user_id: str, name: str) -> str:
@@ -132,11 +138,33 @@ def user_key(key_prefix: str, user_id: str, name: str) -> str:
     Raises:
         InvalidArgumentError: ``user_id`` is no text, or an empty one.
     """
-    user = _encode(check_text(user_id, "user_id"))
+    return sidecar(_of_users(key_prefix) + _encode(check_text(user_id, "user_id")), name)
+
+
+def _of_users(key_prefix: str) -> str:
+    """What stands before a user's id in keys."""
     if key_prefix == _DEFAULT_PREFIX:
-        return sidecar(f"user:{user}", name)
+        return "user:"
     prefix = key_prefix.replace("%", "%25").replace("@", "%40")
-    return sidecar(f"user@{prefix}@{user}", name)
+    return f"user@{prefix}@"
+
+
+def users_pattern(key_prefix: str, name: str) -> str:
+    """A SCAN pattern for every user's key of that name. ``user_of`` tells which are."""
+    return f"{{{scan_pattern(_of_users(key_prefix))}}}:{name}"
+
+
+def user_of(key_prefix: str, key: bytes, name: str) -> str | None:
+    """Whose key of that name this is; None for a key that is nobody's."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    before, after = f"{{{_of_users(key_prefix)}", f"}}:{name}"
+    if not text.startswith(before) or not text.endswith(after):
+        return None
+    user_id = _decode(text[len(before) : -len(after)])
+    return user_id if user_id and user_key(key_prefix, user_id, name) == text else None
 
 
 def scan_pattern(prefix: str) -> str:

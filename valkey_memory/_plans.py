@@ -254,6 +254,22 @@ class Now(Work):
         return self.serve()
 
 
+@dataclass(frozen=True, slots=True)
+class Blocking(Work):
+    """A call that blocks, such as one of a file; async code makes it in a thread.
+
+    The reply is what it returns.
+    """
+
+    call: Callable[[], Any]
+
+    def serve(self) -> Any:
+        return self.call()
+
+    async def aserve(self) -> Any:
+        return await asyncio.to_thread(self.call)
+
+
 Step: TypeAlias = (
     Request | Scan | AskCluster | AskPrimaries | WriteToken | AskFacts | Lanes | Aside | Work
 )

@@ -14,11 +14,13 @@ from valkey_memory._conversations.transfer import (
     check_lines,
     decode,
     encode,
+    exported_user,
     first_line,
     last_line,
     lines_of,
     read_batches,
     read_lines,
+    read_mixed_lines,
     read_whole_plan,
     write_batches,
     write_whole_plan,
@@ -195,3 +197,36 @@ def test_batches_are_of_a_size() -> None:
     wholes = [Whole(str(number), None, [b"x" * 1_500_000]) for number in range(3)]
     assert [len(batch) for batch in write_batches(wholes)] == [2, 1]
     assert not [*read_batches([]), *write_batches([])]
+
+
+def test_a_conversation_that_has_a_record_alone(connection: ValkeyConnection, prefix: str) -> None:
+    meta = _keys.sidecar(f"{prefix}s", _keys.META)
+    send(connection, "HSET", meta, "title", "Empty")
+    send(connection, "PEXPIRE", meta, "60000")
+    (whole,) = connection.run(read_whole_plan(prefix, ["s", "none"]))
+    assert (whole.record, whole.active, whole.archived) == ({"title": "Empty"}, [], [])
+    assert 0 < (whole.ttl_ms or 0) <= 60_000
+    lines = [first_line(), *lines_of(whole), last_line(1, 0)]
+    assert list(read_lines(lines, "file")) == [whole]
+    send(connection, "UNLINK", meta)
+    assert connection.run(write_whole_plan(prefix, [whole], "new")) == []
+    assert send(connection, "HGET", meta, "title") == b"Empty"
+    assert 0 < send(connection, "PTTL", meta) <= 60_000
+    assert connection.run(write_whole_plan(prefix, [whole], "new")) == ["s"]
+
+
+def test_the_export_of_a_user() -> None:
+    line = {"type": "memory", "id": "1"}
+    raw = json.dumps(line).encode()
+    whole = Whole("s", None, [b"x"])
+    lines = [first_line("alice"), *lines_of(whole), raw, last_line(1, 1, memory=1)]
+    assert exported_user(lines[0]) == "alice"
+    assert exported_user(first_line()) is None
+    assert [exported_user(one) for one in (b"", b"no", b"[]", b'{"user_id":""}')] == [None] * 4
+    found = list(read_mixed_lines(lines, "file", {"memory": lambda one: one["id"]}))
+    assert found == [whole, "1"]
+    with pytest.raises(ExportFileError, match="line 4 of file: 'memory' is no type"):
+        list(read_lines(lines, "file"))
+    wrong = [*lines[:-1], last_line(1, 1, memory=2)]
+    with pytest.raises(ExportFileError, match="the counts at the end"):
+        list(read_mixed_lines(wrong, "file", {"memory": lambda one: one["id"]}))

@@ -46,3 +46,23 @@ def test_keys_that_are_no_conversations() -> None:
     assert _keys.session_id("chat:", b"{chat:s}:meta") is None
     assert _keys.session_id("chat:", b"{chat:}:archived") is None
     assert _keys.session_id("chat:", b"{{chat:s}:archived}:archived") is None
+
+
+@given(st.sampled_from(["chat:", "", "a@b%:", "x*y:"]), ids | tricky)
+@settings(deadline=None, max_examples=1000)
+def test_users_survive_the_way_to_the_key_and_back(prefix: str, user_id: str) -> None:
+    key = _keys.user_key(prefix, user_id, _keys.ERASING).encode()
+    assert _keys.user_of(prefix, key, _keys.ERASING) == user_id
+    assert _keys.user_of("other:", key, _keys.ERASING) is None
+    assert _keys.user_of(prefix, key, _keys.SESSIONS) is None
+
+
+def test_keys_that_are_no_users() -> None:
+    for key in (b"\xff", b"{user:}:erasing", b"{user:a{}:erasing", b"user:a:erasing"):
+        assert _keys.user_of("chat:", key, _keys.ERASING) is None
+
+
+def test_the_conversation_of_an_episode_is_in_its_slot() -> None:
+    key = _keys.episode_key("memory", "0a")
+    assert key == "{memory:0a}:conversation"
+    assert _keys.slot(key) == _keys.slot(_keys.document_key("memory", "0a"))

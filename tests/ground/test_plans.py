@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from valkey_memory._models.embedding import Embed
 from valkey_memory._plans import (
     AskCluster,
     AskPrimaries,
+    Blocking,
     Change,
     Now,
     Pause,
@@ -234,3 +236,13 @@ def test_an_attempted_plan_hears_of_what_its_work_throws() -> None:
     assert run(attempted_plan(outer()), serve) == "heard of work"
     with pytest.raises(LookupError):
         run(inner(), serve)
+
+
+def test_what_blocks_runs_beside_the_event_loop(url: str) -> None:
+    def plan() -> Plan[threading.Thread]:
+        thread: threading.Thread = yield Blocking(threading.current_thread)
+        return thread
+
+    with ValkeyConnection.from_url(url) as connection:
+        assert connection.run(plan()) is threading.current_thread()
+        assert asyncio.run(connection.arun(plan())) is not threading.current_thread()

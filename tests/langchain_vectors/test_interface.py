@@ -21,7 +21,6 @@ VECTOR = bag_of_words("one", 64)
 
 # LangChain's own, which only call other async methods.
 DISPATCHERS = {
-    "asearch",
     "asimilarity_search_with_relevance_scores",
     "_asimilarity_search_with_relevance_scores",
 }
@@ -31,6 +30,9 @@ CALLS: list[tuple[str, tuple[Any, ...]]] = [
     ("add_documents", ([Document(page_content="one")],)),
     ("delete", (["1"],)),
     ("search", ("one", "similarity")),
+    ("search", ("one", "hybrid")),
+    ("hybrid_search", ("one",)),
+    ("hybrid_search_with_score", ("one",)),
     ("search", ("one", "mmr")),
     ("similarity_search", ("one",)),
     ("similarity_search_by_vector", (VECTOR,)),
@@ -78,7 +80,7 @@ def test_no_async_method_runs_in_a_thread(
     for module in ("vectorstores.base", "embeddings.embeddings", "runnables.config"):
         monkeypatch.setattr(f"langchain_core.{module}.run_in_executor", refuse)
     model = Words()
-    store = Face(backend.store(model), is_async=True)
+    store = Face(backend.store(model, metadata_fields={"content": "text"}), is_async=True)
     for name, arguments in CALLS:
         getattr(store, name)(*arguments)
     store.get_by_ids(["1"])
@@ -87,7 +89,7 @@ def test_no_async_method_runs_in_a_thread(
 
 def test_no_sync_method_calls_an_async_one(backend: Backend) -> None:
     model = Words()
-    store = backend.store(model)
+    store = backend.store(model, metadata_fields={"content": "text"})
     for name, arguments in CALLS:
         getattr(store, name)(*arguments)
     assert {name for name, _ in model.calls} == {"embed_documents", "embed_query"}

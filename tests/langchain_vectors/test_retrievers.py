@@ -236,7 +236,9 @@ def test_wrong_diversity_is_refused(fruit: Any, wrong: dict[str, Any]) -> None:
 # Filters
 
 
-@pytest.mark.parametrize("search_type", ["similarity", "mmr", "similarity_score_threshold"])
+@pytest.mark.parametrize(
+    "search_type", ["similarity", "mmr", "similarity_score_threshold", "hybrid"]
+)
 def test_filters_through_retrievers(
     people: Any, face: Callable[[Any], Any], search_type: str
 ) -> None:

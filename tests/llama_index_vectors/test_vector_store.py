@@ -465,12 +465,16 @@ def test_an_unknown_argument_of_query_is_refused(filled: Side) -> None:
         filled.query(VectorStoreQuery([1.0, 0.0]), similarity_cutoff=0.5)
 
 
+SERVED = ("default", "mmr", "hybrid", "text_search")
+
+
 @pytest.mark.parametrize(
-    "mode", [mode for mode in VectorStoreQueryMode if mode.value not in ("default", "mmr")]
+    "mode", [mode for mode in VectorStoreQueryMode if mode.value not in SERVED]
 )
 def test_other_modes_are_refused(filled: Side, mode: VectorStoreQueryMode) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=f"mode '{mode.value}' is not served; use default or mmr"
+        InvalidArgumentError,
+        match=f"mode '{mode.value}' is not served; use {', '.join(SERVED)}",
     ):
         nearest(filled, mode=mode)
 

@@ -1,9 +1,9 @@
 """The command line ``valkey-memory``. Nothing of the library imports it.
 
 It parses, asks the core, and prints. The commands are in ``sessions``, ``conversations``,
-``summarize``, ``consolidate``, ``search``, ``stats``, ``doctor``, ``transfer`` and ``demo``; what
-they share in ``app`` (options, errors), ``output`` and ``walking``. ``checks`` judges what
-``doctor`` found.
+``summarize``, ``consolidate``, ``search``, ``stats``, ``doctor``, ``transfer``, ``users`` and
+``demo``; what they share in ``app`` (options, errors), ``files``, ``output`` and ``walking``.
+``checks`` judges what ``doctor`` found.
 """
 
 from __future__ import annotations

@@ -54,6 +54,16 @@ Timeout = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
+MemoryIndexes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--memory-index",
+        metavar="NAME",
+        show_default="memory",
+        help="An index with the user's memories. May be given more than once.",
+    ),
+]
+
 
 class CliError(ValkeyMemoryError):
     """The command cannot go on; the text says why and what to do."""

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from . import consolidate, conversations, demo, doctor, search, sessions, stats, summarize, transfer
+from . import (
+    consolidate,
+    conversations,
+    demo,
+    doctor,
+    search,
+    sessions,
+    stats,
+    summarize,
+    transfer,
+    users,
+)
 from .app import app
 
 app.command("sessions")(sessions.sessions)
@@ -15,6 +26,7 @@ app.command("doctor")(doctor.doctor)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)
 app.command("delete")(conversations.delete)
+app.command("forget")(users.forget)
 app.command("demo")(demo.demo)
 
 __all__ = ["app"]

@@ -1,25 +1,20 @@
-"""``export`` and ``import``: conversations as the lines of a file, and back."""
+"""``export`` and ``import``: conversations, or all of a user, as lines of a file, and back."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from .._conversations.listing import Conversation, describe_plan
 from .._conversations.transfer import (
     Mode,
     Whole,
     check_lines,
+    exported_user,
     first_line,
     last_line,
     lines_of,
@@ -32,12 +27,23 @@ from .._conversations.transfer import (
 from .._errors import ConfigurationError, ExportFileError, ValkeyMemoryError
 from .._keys import list_key
 from .._server.connection import ValkeyConnection
-from .app import FAILED, CliError, Json, KeyPrefix, Timeout, Url, Yes, confirm, connected, fail
-from .output import amount, err, print_json, tell
+from .app import (
+    FAILED,
+    CliError,
+    Json,
+    KeyPrefix,
+    MemoryIndexes,
+    Timeout,
+    Url,
+    Yes,
+    confirm,
+    connected,
+    fail,
+)
+from .files import STDIO, progress, reading_from, writing_to
+from .output import amount, print_json, tell
+from .users import counted, export_of, import_of
 from .walking import conversation_pages
-
-STDIO = "-"
-
 
 # Export
 
@@ -50,6 +56,11 @@ def export(
         str, typer.Option("--output", "-o", metavar="FILE", help="A file; - is stdout.")
     ] = STDIO,
     begins: Annotated[str, typer.Option(help="Only session ids that begin so.")] = "",
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="All of a user: conversations, and memories with vectors."),
+    ] = None,
+    memory_index: MemoryIndexes = None,
     yes: Yes = False,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
@@ -60,6 +71,10 @@ def export(
 
     Each conversation is as of one moment; those that come or go meanwhile may be in it or not.
     """
+    if memory_index and user is None:
+        raise ConfigurationError("--memory-index belongs to --user")
+    if user is not None and (sessions or begins):
+        raise ConfigurationError("give --user, or session ids or --begins")
     path = None if output == STDIO else Path(output)
     if path is not None and path.exists():
         confirm(f"Write over {output}?", yes=yes)
@@ -67,11 +82,15 @@ def export(
         raise ConfigurationError("give session ids or --begins, not both")
     for one in sessions or ():
         list_key(key_prefix, one)
+    if user is not None:
+        with connected(url, timeout, key_prefix) as connection:
+            export_of(user, connection, key_prefix, memory_index, path, json=json)
+        return
     number = messages = 0
     with (
         connected(url, timeout, key_prefix) as connection,
-        _writing(path) as file,
-        _progress(None) as bar,
+        writing_to(path) as file,
+        progress(None) as bar,
     ):
         task = bar.add_task("exporting", total=None)
         found = _read_all(connection, key_prefix, sessions, begins)
@@ -81,16 +100,12 @@ def export(
             file.writelines(lines_of(whole))
             number += 1
             messages += len(whole.active) + len(whole.archived)
-            bar.update(task, description=_counted(number, messages), advance=1)
+            bar.update(task, description=counted(number, messages), advance=1)
         file.write(last_line(number, messages))
     if json and path is not None:
         print_json({"file": output, "conversations": number, "messages": messages})
     elif not json:
-        tell(f"Exported {_counted(number, messages)}.")
-
-
-def _counted(conversations: int, messages: int) -> str:
-    return f"{amount(conversations, 'conversation')} with {amount(messages, 'message')}"
+        tell(f"Exported {counted(number, messages)}.")
 
 
 def _read_all(
@@ -109,36 +124,6 @@ def _read_all(
     for page in pages:
         for some in read_batches(page):
             yield from connection.run(read_whole_plan(key_prefix, some))
-
-
-@contextmanager
-def _writing(path: Path | None) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when it is complete, readable for its owner alone."""
-    if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _progress(total: int | None) -> Progress:
-    """A bar on stderr; none where nobody looks on."""
-    columns: list[Any] = [TextColumn("{task.description}", markup=False)]
-    if total is None:
-        columns.insert(0, SpinnerColumn())
-    else:
-        columns += [BarColumn(), MofNCompleteColumn()]
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 # Import
@@ -167,7 +152,20 @@ def import_(
     if replace and append:
         raise ConfigurationError("give --replace or --append, not both")
     mode: Mode = "replace" if replace else "append" if append else "new"
-    with _reading(file) as lines, connected(url, timeout, key_prefix) as connection:
+    with reading_from(file) as lines, connected(url, timeout, key_prefix) as connection:
+        whose = exported_user(lines.readline())
+        lines.seek(0)
+        if whose is not None:
+            if append:
+                raise ConfigurationError(
+                    f"{file} is the export of a user: --replace puts it in place of what exists"
+                )
+            if replace:
+                if file == STDIO and not yes:
+                    raise CliError("an import from stdin cannot ask: give --yes")
+                confirm(f"Replace what exists of {whose!r} at {connection.address}?", yes=yes)
+            import_of(connection, key_prefix, lines, file, whose, replace=replace, json=json)
+            return
         try:
             ids, messages = check_lines(lines, file)
         except ExportFileError as error:
@@ -178,7 +176,7 @@ def import_(
         lines.seek(0)
         written = 0
         refused: list[str] = []
-        with _progress(messages) as bar:
+        with progress(messages) as bar:
             task = bar.add_task("importing", total=messages)
             for some in write_batches(read_lines(lines, file)):
                 try:
@@ -202,7 +200,7 @@ def import_(
             }
         )
     else:
-        tell(f"Imported {_counted(written, messages)}.")
+        tell(f"Imported {counted(written, messages)}.")
     if refused:
         fail(
             f"{_some(refused)} came into being meanwhile, and nothing was written to them; "
@@ -229,20 +227,3 @@ def _agree(
         raise CliError(f"{exist} exist, and an import from stdin cannot ask: give --yes")
     verb = "replaced" if mode == "replace" else "added to"
     confirm(f"{exist} exist at {address} and will be {verb}: {_some(existing)}. Go on?", yes=yes)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[IO[bytes]]:
-    """The file, or a copy of stdin, which is read twice too."""
-    if name == STDIO:
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            copy.seek(0)
-            yield copy
-        return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise CliError(f"cannot read {name}: {error.strerror}") from error
-    with file:
-        yield file

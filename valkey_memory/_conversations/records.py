@@ -217,7 +217,7 @@ def enter(
     return Change(f"enter into {user_list!r}", user_list, (command,), nothing, repeatable=True)
 
 
-def leave(user_list: str, entries: Iterable[tuple[str, str]]) -> Change[None]:
+def leave(user_list: str, entries: Iterable[tuple[str | bytes, str]]) -> Change[None]:
     """Take conversations from their user's list, each where its entry is of the given time.
 
     An empty time stands for any.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .frame import LOST, PUSH, REFILL, framed
+from .. import _keys
+from .frame import LOST, PUSH, REFILL, framed, number_of
 
 LIST = "1"
 """The number in KEYS of the list."""
@@ -128,6 +129,22 @@ end
 """,
     counts="held > 0 and -held",
     repeated=LOST,
+    may_empty=True,
+)
+
+# Argument: a user. Deletes the conversation, unless its record names another one. Returns how many
+# messages, archived ones, summaries and keys there were, or nothing where it is another's.
+DELETE_OF_USER = framed(
+    f"""
+local owner = call('HGET', KEYS[{number_of(_keys.META)}], 'user_id')
+if not owner or owner == ARGV[at] then
+  result = {{
+    call('LLEN', KEYS[1]), call('LLEN', KEYS[{number_of(_keys.ARCHIVED)}]),
+    call('EXISTS', KEYS[{number_of(_keys.SUMMARY)}]), call('UNLINK', unpack(KEYS, 1, contents)),
+  }}
+  call('UNLINK', writes)
+end
+""",
     may_empty=True,
 )
 

@@ -10,15 +10,18 @@ A conversation with a record has its fields there, ``"record":{"user_id":"alice"
 likewise. An element whose JSON text would not come back byte by byte stands under ``text`` as a
 string, and one that is no UTF-8 under ``base64``. Archived messages come first and say
 ``"archived":true``.
+
+The export of a user says so in its first line, ``"user_id":"alice"``, and has lines of other types
+behind the conversations.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import orjson
 
@@ -32,6 +35,8 @@ from .scripts import WRITE_WHOLE
 from .sessions import read_fields, read_number
 from .summaries import FIELDS as SUMMARY_FIELDS
 
+T = TypeVar("T")
+
 FORMAT, VERSION = "valkey-memory-export", 1
 Mode: TypeAlias = Literal["new", "replace", "append"]
 """What to do with a conversation that exists: leave it alone, replace it, or add to it."""
@@ -41,14 +46,15 @@ _BATCH_MESSAGES = 2_000
 _BATCH_CONVERSATIONS = 200
 _BATCH_BYTES = 4_000_000
 
-# KEYS: both lists, the record and the summary. What they hold, and the TTLs of the lists, as of one
-# moment.
+# KEYS: both lists, the record and the summary. What they hold, and the TTLs of the lists and of the
+# record, as of one moment.
 _READ = """
 local found = {}
 for i = 1, 2 do
   found[i] = {redis.call('LRANGE', KEYS[i], 0, -1), redis.call('PTTL', KEYS[i])}
 end
 for i = 3, 4 do found[i] = redis.call('HGETALL', KEYS[i]) end
+found[5] = redis.call('PTTL', KEYS[3])
 return found
 """
 
@@ -75,7 +81,10 @@ class Whole:
 
 
 def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
-    """The conversations that there are, each as of one moment. One round trip."""
+    """The conversations that there are, each as of one moment. One round trip.
+
+    One that has a record and no message is there, too.
+    """
     commands: list[Command] = []
     for one in ids:
         key = _keys.list_key(key_prefix, one)
@@ -83,10 +92,11 @@ def read_whole_plan(key_prefix: str, ids: Sequence[str]) -> Plan[list[Whole]]:
         commands.append(("EVAL", _READ, "4", key, *sidecars))
     replies = yield Request("read conversations", tuple(commands), repeatable=True)
     found = []
-    for one, ((active, ttl), (archived, archived_ttl), *hashes) in zip(ids, replies, strict=True):
-        if active or archived:
-            left = ttl if active else archived_ttl
-            record, summary = map(read_fields, hashes)
+    for one, reply in zip(ids, replies, strict=True):
+        (active, ttl), (archived, archived_ttl), *hashes, record_ttl = reply
+        record, summary = map(read_fields, hashes)
+        if active or archived or record:
+            left = ttl if active else archived_ttl if archived else record_ttl
             summary = {name: summary[name] for name in SUMMARY_FIELDS if name in summary}
             ttl_ms = left if left >= 0 else None
             found.append(Whole(one, ttl_ms, active, archived, record, summary))
@@ -186,14 +196,15 @@ def write_batches(conversations: Iterable[Whole]) -> Iterator[list[Whole]]:
 # Lines
 
 
-def first_line() -> bytes:
-    """The line that names the format."""
-    return _line({"type": "export", "format": FORMAT, "version": VERSION})
+def first_line(user_id: str | None = None) -> bytes:
+    """The line that names the format, and whose an export of a user is."""
+    whose = {} if user_id is None else {"user_id": user_id}
+    return line_of({"type": "export", "format": FORMAT, "version": VERSION, **whose})
 
 
 def lines_of(whole: Whole) -> Iterator[bytes]:
     """The lines of one conversation."""
-    yield _line(
+    yield line_of(
         {
             "type": "conversation",
             "session_id": whole.id,
@@ -205,17 +216,18 @@ def lines_of(whole: Whole) -> Iterator[bytes]:
         }
     )
     for element in whole.archived:
-        yield _line({"type": "message", "archived": True, **encode(element)})
+        yield line_of({"type": "message", "archived": True, **encode(element)})
     for element in whole.active:
-        yield _line({"type": "message", **encode(element)})
+        yield line_of({"type": "message", **encode(element)})
 
 
-def last_line(conversations: int, messages: int) -> bytes:
-    """The line that counts what came before."""
-    return _line({"type": "end", "conversations": conversations, "messages": messages})
+def last_line(conversations: int, messages: int, **others: int) -> bytes:
+    """The line that counts what came before: ``others`` by the types of their lines."""
+    counts = {"conversations": conversations, "messages": messages, **others}
+    return line_of({"type": "end", **counts})
 
 
-def _line(value: dict[str, Any]) -> bytes:
+def line_of(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value) + b"\n"
 
 
@@ -268,6 +280,16 @@ def check_lines(lines: Iterable[bytes], name: str) -> tuple[list[str], int]:
     return list(ids), messages
 
 
+def exported_user(first: bytes) -> str | None:
+    """Whose export the file is that begins with this line; None for one of conversations."""
+    try:
+        line = orjson.loads(first)
+    except ValueError:
+        return None
+    found = line.get("user_id") if isinstance(line, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
 def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Whole]:
     """The conversations of an export, one after the other.
 
@@ -279,9 +301,20 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Whole]:
         ExportFileError: It is damaged, or no export; says in which line. What came before that line
             was given out already.
     """
+    return read_mixed_lines(lines, name, {})
+
+
+def read_mixed_lines(
+    lines: Iterable[bytes], name: str, others: Mapping[str, Callable[[dict[str, Any]], T]]
+) -> Iterator[Whole | T]:
+    """``read_lines`` with lines of other types: how each of them is read, by type.
+
+    Those come behind all conversations. A reader raises ValueError for what it cannot read.
+    """
     whole: Whole | None = None
     expected = (0, 0)
-    conversations = messages = number = 0
+    messages = number = 0
+    counts = {"conversations": 0, **dict.fromkeys(others, 0)}
     ended = False
     for number, raw in enumerate(lines, 1):
         try:
@@ -294,15 +327,19 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Whole]:
                     raise ValueError(f"it is not {FORMAT} version {VERSION}")
             elif kind == "message" and whole is not None:
                 (whole.archived if line.get("archived") else whole.active).append(decode(line))
-            elif kind in ("conversation", "end"):
+            elif kind in ("conversation", "end", *others):
                 if whole is not None:
                     _check_complete(whole, expected)
                     messages += sum(expected)
                     yield whole
-                if kind == "conversation":
+                    whole = None
+                if kind in others:
+                    counts[kind] += 1
+                    yield others[kind](line)
+                elif kind == "conversation":
                     whole, expected = _begin(line)
-                    conversations += 1
-                elif (line.get("conversations"), line.get("messages")) == (conversations, messages):
+                    counts["conversations"] += 1
+                elif _counts_are(line, {**counts, "messages": messages}):
                     ended = True
                 else:
                     raise ValueError("the counts at the end are not those of the file")
@@ -314,6 +351,10 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Whole]:
         raise ExportFileError(
             f"{name} ends after line {number} without its end line: it is cut off, or no export"
         )
+
+
+def _counts_are(line: Mapping[str, Any], counts: Mapping[str, int]) -> bool:
+    return all(line.get(what, 0) == number for what, number in counts.items())
 
 
 def _begin(line: dict[str, Any]) -> tuple[Whole, tuple[int, int]]:
@@ -337,5 +378,6 @@ def _texts(value: Any, name: str) -> dict[str, str]:
 
 
 def _check_complete(whole: Whole, expected: tuple[int, int]) -> None:
-    if (len(whole.active), len(whole.archived)) != expected or not sum(expected):
+    holds = sum(expected) or whole.record
+    if (len(whole.active), len(whole.archived)) != expected or not holds:
         raise ValueError(f"the conversation {whole.id!r} before it lacks messages")

@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -22,6 +23,10 @@ Time: TypeAlias = dt.datetime | float
 MESSAGE, FACT, EPISODE = "message", "fact", "episode"
 
 WORDS = "words"
+"""The terms of the text, in their order, for ranking. It is in no index."""
+TERMS = "terms"
+TERMS_INDEXED = 2_000
+"""So many different terms of a text are found by."""
 FIELDS: dict[str, FieldType] = {
     "kind": "tag",
     "user_id": "tag",
@@ -33,7 +38,7 @@ FIELDS: dict[str, FieldType] = {
     "valid_until": "numeric",
     "importance": "numeric",
     "seq": "numeric",
-    WORDS: "text",
+    TERMS: "tag",
 }
 """What of a memory can be filtered. Times are Unix milliseconds."""
 
@@ -153,6 +158,17 @@ def speaker_tags(name: str) -> list[str]:
     return list(dict.fromkeys([whole, *whole.split()]))
 
 
+def term_tags(user_id: str, found: Iterable[str]) -> list[str]:
+    """Terms of a user's memory as tags of the index.
+
+    A tag is the user's own, so the server looks up how many of this user's memories have a term in
+    one step. A text field would have it look at each memory of the user: some 20 times as long, for
+    2,000 memories on valkey-search 1.2.1.
+    """
+    some = islice(dict.fromkeys(found), TERMS_INDEXED)
+    return [_digest(user_id, term, size=_TAG_BYTES) for term in some]
+
+
 def spoken_text(text: str, role: str | None, name: str | None) -> str:
     """What is embedded of a message: who says it belongs to what it means."""
     who = name or role
@@ -182,6 +198,7 @@ def new_document(
 ) -> Document:
     """The document of a memory, not embedded yet. ``own`` are fields that only some kinds have."""
     who = name or role
+    found = terms(titled(text, title), language)
     values = {
         "kind": kind,
         "user_id": user_id,
@@ -192,7 +209,8 @@ def new_document(
         "state": CURRENT,
         "created_at": created_ms,
         "importance": importance,
-        WORDS: " ".join(terms(titled(text, title), language)),
+        WORDS: " ".join(found),
+        TERMS: term_tags(user_id, found),
         "title": title,
         "metadata": dict(metadata) if metadata else None,
         **own,
@@ -227,12 +245,13 @@ def memory_of(document: Document) -> Memory:
 # changes nothing, and no user's id can be another's.
 
 _NAME_BYTES = 16
+_TAG_BYTES = 6
 
 
-def _digest(*parts: str) -> str:
+def _digest(*parts: str, size: int = _NAME_BYTES) -> str:
     # Lengths before the parts: no two lists of parts are one text.
     framed = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(framed.encode(), digest_size=_NAME_BYTES).hexdigest()
+    return hashlib.blake2b(framed.encode(), digest_size=size).hexdigest()
 
 
 def message_name(user_id: str, session_id: str, *identity: str) -> str:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .._vectors.documents import Document
-from .._vectors.words import STOP_WORDS, TERM_LENGTH, terms
+from .._vectors.words import STOP_WORDS, TERM_LENGTH, TERMS_ASKED, terms
 from .dates import Named, named_dates
 from .memories import moment, speaker_tags
 
-TERMS_ASKED = 32
-"""So many different terms of a question are looked up. A longer one is a text, not a question."""
 _NAMES_TRIED = 8
 
 OTHER_SPEAKER = 0.7

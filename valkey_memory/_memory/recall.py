@@ -15,27 +15,28 @@ from typing import Any, Literal, TypeAlias
 
 from .._arguments import TTL, check_count, check_text, shown, ttl_to_milliseconds
 from .._errors import InvalidArgumentError
-from .._filters.expressions import Filter, NumberIn, Or, TagIn, TextHas, words
+from .._filters.expressions import Filter, NumberIn, TagIn
 from .._models.embedding import EmbedQuery
 from .._plans import Now, Plan
 from .._vectors.documents import Document, Hit
 from .._vectors.plans import IndexPlans
 from .._vectors.questions import Counted, Matching, Nearest
-from .._vectors.ranking import Frequencies, Ranked, bm25, rank
+from .._vectors.ranking import (
+    MOST_WITH_WORDS,
+    NEAREST,
+    WITH_WORDS,
+    Frequencies,
+    Ranked,
+    bm25,
+    rank,
+)
 from .episodes import with_messages_plan
-from .memories import MESSAGE, WORDS, Memory, Parts, memory_of
+from .memories import MESSAGE, TERMS, WORDS, Memory, Parts, memory_of, term_tags
 from .question import Question, one_speaker
 from .scope import Scope, scope
 
 Mode: TypeAlias = Literal["hybrid", "dense", "text"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "text")
-
-NEAREST = 100
-"""Candidates by vector, or as many as shall be found if that is more."""
-WITH_WORDS = 200
-"""Candidates by words: the rarest are asked for, as long as so many documents have them."""
-MOST_WITH_WORDS = 1_000
-"""Where all words of a question are common and no vector helps, the newest so many are ranked."""
 
 BEFORE = (0.5, 0.3, 0.2)
 AFTER = (0.3, 0.2)
@@ -128,10 +129,11 @@ def _ranked_plan(
         k = max(NEAREST, wanted.k) if by_words else wanted.k
         asked.append(Nearest(plans.packed(vector), k, wanted.scope.condition()))
     rarest = among.rarest(WITH_WORDS)
-    if not rarest and not by_vector:
-        rarest = among.rarest(among.documents)[:1]  # of common words only the newest are ranked
     if rarest:
-        condition = wanted.scope.condition(Or(tuple(map(_has, rarest))))
+        asked.append(Matching(_having(wanted.scope, *rarest), WITH_WORDS))
+    elif not by_vector and (rarest := among.rarest(among.documents)[:1]):
+        # Of what has a common word only the newest are ranked.
+        condition = _having(wanted.scope, *rarest)
         asked.append(Matching(condition, MOST_WITH_WORDS, "created_at", descending=True))
     if asked:
         answers = yield from plans.ask_plan(asked)
@@ -161,14 +163,15 @@ def _ranked_plan(
 
 
 def _counts_plan(
-    plans: IndexPlans, scope: Scope, question: Question
+    plans: IndexPlans, seen: Scope, question: Question
 ) -> Plan[tuple[Frequencies, list[str]]]:
     """How common the question's terms are, and which of its words are speakers. One round trip."""
     distinct, possible = list(dict.fromkeys(question.terms)), question.possible_names
     conditions = [
-        scope.condition(),
-        *(scope.condition(_has(term)) for term in distinct),
-        *(scope.condition(TagIn("speaker", (name,))) for name in possible),
+        # Of all of the user's, which the server knows without a look at each.
+        TagIn("user_id", (seen.user_id,)),
+        *(_having(seen, term) for term in distinct),
+        *(seen.condition(TagIn("speaker", (name,))) for name in possible),
     ]
     counts = yield from plans.ask_plan([Counted(condition) for condition in conditions])
     of = dict(zip(distinct, counts[1 : 1 + len(distinct)], strict=True))
@@ -176,9 +179,9 @@ def _counts_plan(
     return Frequencies(counts[0], of), [name for name, number in known if number]
 
 
-def _has(term: str) -> Filter:
-    # The index cuts a term into words, where it has something between them.
-    return TextHas(WORDS, tuple(words(term)))
+def _having(seen: Scope, *terms: str) -> Filter:
+    """Memories that have one of ``terms`` at least."""
+    return seen.condition(TagIn(TERMS, tuple(term_tags(seen.user_id, terms))))
 
 
 # Ranking

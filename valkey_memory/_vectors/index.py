@@ -1,7 +1,4 @@
-"""``VectorIndex``: documents found by meaning and by metadata, in sync and async.
-
-It takes vectors; ``TextIndex`` embeds texts for it.
-"""
+"""``VectorIndex``: documents found by vector and by metadata; ``TextIndex`` embeds for it."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .documents import Document, Hit, OnCorrupt
 from .engine import Mode, Search
+from .hybrid_search import HybridSearch
 from .limits import EXACT_LIMIT
 from .plans import AnyFilter, IndexPlans
 from .schema import Algorithm, IndexInfo, IndexSchema, Storage
@@ -24,7 +22,7 @@ from .vector import Metric
 T = TypeVar("T")
 
 
-class VectorIndex:
+class VectorIndex(HybridSearch):
     """Documents with vectors in Valkey: upsert, search by nearness and filter, delete.
 
     Searches run on the server (valkey-search), or exactly in the client on any plain Valkey, for

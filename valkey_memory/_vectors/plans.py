@@ -18,7 +18,6 @@ from .._errors import (
     InvalidArgumentError,
 )
 from .._filters.dicts import to_filter
-from .._filters.evaluation import matches
 from .._filters.expressions import Filter
 from .._keys import document_key
 from .._plans import Plan
@@ -26,7 +25,7 @@ from . import storage
 from .documents import Document, Hit, OnCorrupt
 from .engine import Engine, Mode, Search, choose_plan, drop_plan
 from .questions import Nearest, Question
-from .records import prepare, view
+from .records import prepare, satisfies
 from .schema import IndexInfo, IndexSchema
 from .storage import Progress
 from .vector import from_bytes, length_of, max_marginal_relevance, numpy, pack_vector
@@ -124,7 +123,12 @@ class IndexPlans:
             self.engine, self.schema = None, self._given
             raise
 
-    def _condition(self, value: AnyFilter | None) -> Filter | None:
+    def condition(self, value: AnyFilter | None) -> Filter | None:
+        """A dict or an expression as a checked filter.
+
+        Raises:
+            FilterError: It cannot be served.
+        """
         return to_filter(value, self.schema.fields)
 
     def create_plan(self) -> Plan[Mode]:
@@ -179,17 +183,17 @@ class IndexPlans:
         return list(dict.fromkeys(found))
 
     def delete_plan(self, ids: Iterable[str], value: AnyFilter | None) -> Plan[int]:
-        found, condition = self._checked_ids(ids), self._condition(value)
+        found, condition = self._checked_ids(ids), self.condition(value)
         engine = yield from self._engine_plan()
         schema = engine.schema
         if condition is not None:
             # By their keys, because an index may be behind, and has no field for ids.
             given = yield from storage.read_plan(found, schema, self._on_corrupt, embeddings=False)
-            found = [one.id for one in given if _satisfies(one, condition, schema)]
+            found = [one.id for one in given if satisfies(one, condition, schema)]
         return (yield from storage.delete_plan(found, schema))
 
     def delete_where_plan(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
+        condition = self.condition(value)
         engine = yield from self._engine_plan()
         return (yield from self._asked_plan(engine.delete_where_plan(condition)))
 
@@ -200,7 +204,7 @@ class IndexPlans:
         return (yield from reading)
 
     def count_plan(self, value: AnyFilter | None) -> Plan[int]:
-        condition = self._condition(value)
+        condition = self.condition(value)
         engine = yield from self._engine_plan()
         return (yield from self._asked_plan(engine.count_plan(condition)))
 
@@ -220,7 +224,7 @@ class IndexPlans:
                 f"min_score must be a number or None, not {shown(min_score)}"
             )
         known = self.schema.dimension
-        query, condition = pack_vector(vector, known, "the query"), self._condition(value)
+        query, condition = pack_vector(vector, known, "the query"), self.condition(value)
         engine = yield from self._engine_plan(length_of(query))
         if known is None:  # what is stored may have another dimension
             query = pack_vector(vector, engine.schema.dimension, "the query")
@@ -229,10 +233,15 @@ class IndexPlans:
         (hits,) = yield from self._asked_plan(engine.ask_plan([question]))
         if min_score is not None:
             hits = [hit for hit in hits if hit.score >= min_score]
+        yield from self.touch_plan(hits)
+        return hits
+
+    def touch_plan(self, hits: Sequence[Hit]) -> Plan[None]:
+        """Restart the TTL of what a search found, where ``refresh_ttl_on_read`` says so."""
         if self._read_ttl_ms is not None and hits:
+            engine = yield from self._engine_plan()
             ids = [hit.document.id for hit in hits]
             yield from storage.touch_plan(ids, engine.schema, self._read_ttl_ms)
-        return hits
 
     def ask_plan(self, questions: Sequence[Question]) -> Plan[list[Any]]:
         """Several questions in one round trip. Their filters, and vectors, are checked already."""
@@ -276,7 +285,7 @@ class IndexPlans:
         check_count(offset, "offset", minimum=0)
         check_count(limit, "limit")
         check_count(offset + limit, "offset + limit")
-        condition = self._condition(value)
+        condition = self.condition(value)
         if order_by is not None and (
             not isinstance(order_by, str) or self.schema.fields.get(order_by) != "numeric"
         ):
@@ -321,15 +330,6 @@ def _listed(values: Iterable[T], name: str) -> list[T]:
     if not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be a list, not {shown(values)}")
     return list(values)
-
-
-def _satisfies(document: Document, condition: Filter, schema: IndexSchema) -> bool:
-    """Whether a document that was read satisfies ``condition``. One that was written before its
-    fields were declared, with values of another type, does not: the server does not find it."""
-    try:
-        return matches(view(document.metadata, document.content, schema), condition)
-    except FilterError:
-        return False
 
 
 def _without_embedding(document: Document) -> Document:

@@ -19,9 +19,15 @@ B = 0.3
 """How far a long text counts less. Turns of a conversation are all short."""
 RANK_OFFSET = 5
 """In 1 / (offset + rank): low, so that the first ranks decide."""
-VECTOR_WEIGHT = 1.0
-"""What a rank by vector is worth, of one by words."""
-_HIGHEST = (1 + VECTOR_WEIGHT) / (RANK_OFFSET + 1)
+VECTOR_SHARE = 0.5
+"""What the rank by vector is of the score; the rest is the one by words."""
+
+NEAREST = 100
+"""Candidates by vector, or as many as shall be found if that is more."""
+WITH_WORDS = 200
+"""Candidates by words: the rarest are asked for, as long as so many documents have them."""
+MOST_WITH_WORDS = 1_000
+"""Where all words of a question are common and no vector helps, so many are ranked."""
 
 Counts = Mapping[str, float]
 """Terms of a text and how often each is there; a fraction where a neighbour's count in part."""
@@ -62,7 +68,7 @@ class Frequencies:
     documents: int
     of: Mapping[str, int]
 
-    def rarest(self, together: int) -> list[str]:
+    def rarest(self, together: float) -> list[str]:
         """The rarest terms that are there, as many as at most ``together`` documents have."""
         chosen: list[str] = []
         room = together
@@ -110,6 +116,9 @@ def rank(
     having: Sequence[Document],
     text_scores: Callable[[Sequence[Document]], Sequence[float]],
     factor: Callable[[Document], float] = lambda _: 1.0,
+    *,
+    vector_share: float = VECTOR_SHARE,
+    text_places: int | None = None,
 ) -> list[Ranked]:
     """All candidates, best first; equal ones by their id, so that the order is always the same.
 
@@ -118,6 +127,8 @@ def rank(
         having: By words, in any order; some may be among the nearest.
         text_scores: The score by words of each of the candidates.
         factor: What a candidate's scores are multiplied by, before ranks are given.
+        vector_share: What the rank by vector is of the score, 0 to 1.
+        text_places: Only so many of the best by words have a rank by words; all by default.
     """
     similarities = {hit.document.id: hit.score for hit in nearest}
     candidates = list({d.id: d for d in (*having, *(hit.document for hit in nearest))}.values())
@@ -129,11 +140,11 @@ def rank(
             close[document.id] = similarities[document.id] * times
         if score > 0:
             words[document.id] = score * times
-    by_vector, by_text = _places(close), _places(words)
+    by_vector, by_text = _places(close), _places(words, text_places)
     ranked = [
         Ranked(
             document,
-            _fused(by_text.get(document.id), by_vector.get(document.id)),
+            _fused(by_text.get(document.id), by_vector.get(document.id), vector_share),
             close.get(document.id),
             by_vector.get(document.id),
             words.get(document.id, 0.0),
@@ -145,13 +156,14 @@ def rank(
     return sorted(ranked, key=lambda one: (-one.score, one.document.id))
 
 
-def _places(scores: Mapping[str, float]) -> dict[str, int]:
-    """The place of each id by its score, from 1."""
-    ordered = sorted(scores, key=lambda one: (-scores[one], one))
+def _places(scores: Mapping[str, float], at_most: int | None = None) -> dict[str, int]:
+    """The place of each id by its score, from 1; of the best only, where there is a limit."""
+    ordered = sorted(scores, key=lambda one: (-scores[one], one))[:at_most]
     return {one: place for place, one in enumerate(ordered, 1)}
 
 
-def _fused(text_rank: int | None, vector_rank: int | None) -> float:
+def _fused(text_rank: int | None, vector_rank: int | None, vector_share: float) -> float:
     by_text = 0.0 if text_rank is None else 1 / (RANK_OFFSET + text_rank)
     by_vector = 0.0 if vector_rank is None else 1 / (RANK_OFFSET + vector_rank)
-    return (by_text + VECTOR_WEIGHT * by_vector) / _HIGHEST
+    shares = (1 - vector_share) * by_text + vector_share * by_vector
+    return shares * (RANK_OFFSET + 1)

@@ -24,7 +24,8 @@ import orjson
 
 from .._arguments import shown
 from .._errors import DocumentError, FilterError
-from .._filters.evaluation import Indexed, indexed
+from .._filters.evaluation import Indexed, indexed, matches
+from .._filters.expressions import Filter
 from .._filters.query import index_tags, index_words
 from .._keys import document_id, document_key
 from .._plans import Command
@@ -36,6 +37,9 @@ from .vector import from_bytes, from_text, pack_vector, to_text
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+METADATA = "_metadata"
+"""The field of a hash that has its metadata."""
 
 _log = logging.getLogger("valkey_memory")
 
@@ -58,6 +62,15 @@ def view(metadata: Mapping[str, Any], content: str, schema: IndexSchema) -> Inde
     if CONTENT in schema.fields:
         values = {**metadata, CONTENT: content}
     return indexed(values, schema.fields)
+
+
+def satisfies(document: Document, condition: Filter, schema: IndexSchema) -> bool:
+    """Whether a document that was read satisfies ``condition``. One that was written before its
+    fields were declared, with values of another type, does not: the server does not find it."""
+    try:
+        return matches(view(document.metadata, document.content, schema), condition)
+    except FilterError:
+        return False
 
 
 def prepare(document: Document, schema: IndexSchema, ttl_ms: int | None) -> Prepared:

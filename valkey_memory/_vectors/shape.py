@@ -15,6 +15,7 @@ from .._errors import IndexMismatchError
 from .._keys import shape_key
 from .._plans import Command
 from .schema import IndexSchema
+from .vector import Metric
 
 
 def keep(schema: IndexSchema) -> Command:
@@ -28,19 +29,31 @@ def look(schema: IndexSchema) -> Command:
     return ("GET", shape_key(schema.name))
 
 
+def read(reply: bytes | None, schema: IndexSchema) -> tuple[int, Metric] | None:
+    """The dimension and the metric that are kept; None when no shape is.
+
+    Raises:
+        IndexMismatchError: What is kept is no shape.
+    """
+    if reply is None:
+        return None
+    try:
+        found: dict[str, Any] = orjson.loads(reply)
+        return int(found["dimension"]), found["metric"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise mismatch(schema, f"{shape_key(schema.name)!r} holds no shape ({error})") from error
+
+
 def check(reply: bytes | None, schema: IndexSchema) -> int | None:
     """The dimension that is kept; None when no shape is.
 
     Raises:
         IndexMismatchError: What is kept cannot serve ``schema``.
     """
-    if reply is None:
+    kept = read(reply, schema)
+    if kept is None:
         return None
-    try:
-        found: dict[str, Any] = orjson.loads(reply)
-        dimension, metric = int(found["dimension"]), found["metric"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise mismatch(schema, f"{shape_key(schema.name)!r} holds no shape ({error})") from error
+    dimension, metric = kept
     problems = []
     if schema.dimension not in (None, dimension):
         problems.append(f"its dimension is {dimension}, not {schema.dimension}")

@@ -22,6 +22,7 @@ from .._models.embedding import (
 from .._plans import Plan
 from .._server.connection import ValkeyConnection
 from .documents import Document, Hit
+from .hybrid import HybridMode, hybrid_plan, wanted
 from .index import VectorIndex
 from .options import IndexOptions
 from .plans import AnyFilter, check_distinct, check_diverse
@@ -153,6 +154,20 @@ class TextIndex:
         plans = self.index.plans
         return (yield from plans.search_diverse_plan(vector, k, fetch_k, lambda_mult, value, False))
 
+    def search_hybrid_plan(
+        self,
+        query: str,
+        k: int,
+        value: AnyFilter | None,
+        mode: HybridMode,
+        alpha: float | None,
+        language: str,
+    ) -> Plan[list[Hit]]:
+        plans = self.index.plans
+        asked = wanted(plans, query, k, value, mode, alpha=alpha, language=language)
+        vector = None if mode == "text" else (yield EmbedQuery(self.embedder, query))
+        return (yield from hybrid_plan(plans, asked, vector))
+
     # Sync and async
 
     def add(
@@ -272,6 +287,41 @@ class TextIndex:
         return await self.index.arun(
             self.search_diverse_plan(query, k, fetch_k, lambda_mult, filter)
         )
+
+    def search_hybrid(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: AnyFilter | None = None,  # noqa: A002
+        mode: HybridMode = "hybrid",
+        alpha: float | None = None,
+        language: str = "english",
+    ) -> list[Hit]:
+        """The ``k`` documents nearest to a text and best by its words, best first.
+
+        Two round trips and one embedding. Arguments and result are those of
+        ``VectorIndex.search_hybrid``, but for:
+
+        Args:
+            mode: ``"text"`` ranks by words alone, and embeds nothing.
+        """
+        plan = self.search_hybrid_plan(query, k, filter, mode, alpha, language)
+        return self.index.run(plan)
+
+    async def asearch_hybrid(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: AnyFilter | None = None,  # noqa: A002
+        mode: HybridMode = "hybrid",
+        alpha: float | None = None,
+        language: str = "english",
+    ) -> list[Hit]:
+        """Async ``search_hybrid``."""
+        plan = self.search_hybrid_plan(query, k, filter, mode, alpha, language)
+        return await self.index.arun(plan)
 
 
 def _documents(

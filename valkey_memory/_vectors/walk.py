@@ -10,10 +10,14 @@ from dataclasses import replace
 
 import orjson
 
+from .._errors import KeyTypeError
+from .._filters.expressions import Filter
 from .._keys import document_id, scan_pattern
-from .._plans import Command, Plan, Reply, Request, Scan, ScanPage
+from .._plans import Command, Plan, Reply, Request, Scan, ScanPage, answered
+from .documents import Document
+from .records import METADATA, parts_of_hash, readable, satisfies
 from .schema import EMBEDDING, IndexSchema, Storage
-from .storage import delete_plan
+from .storage import delete_plan, read_plan
 from .vector import FLOAT_BYTES
 
 _STORAGE_OF: dict[bytes, Storage] = {b"hash": "hash", b"ReJSON-RL": "json"}
@@ -36,6 +40,57 @@ def stored_ids_plan(
         if page.cursor is None:
             return {storage: sorted(ids) for storage, ids in found.items()}
         scan = replace(scan, cursor=page.cursor)
+
+
+def matching_plan(schema: IndexSchema, condition: Filter) -> Plan[dict[Storage, list[str]]]:
+    """Ids of all documents of the index that satisfy ``condition``, in either storage; sorted.
+
+    ``condition`` is on metadata. What cannot be read is passed over, with a line in the log. It
+    walks the keyspace, with one command per key, since that is what takes the time.
+    """
+    operation = f"look for documents of index {schema.name!r}"
+    found: dict[Storage, set[str]] = {"hash": set(), "json": set()}
+    scan = Scan(operation, scan_pattern(schema.prefix), None)
+    while True:
+        page: ScanPage = yield scan
+        keys = [key for key in page.keys if _is_text(key)]
+        asked = tuple(("HGET", key, METADATA) for key in keys)
+        replies = yield from _asked_plan(operation, asked)
+        others = []
+        for key, reply in zip(keys, replies, strict=True):
+            if isinstance(reply, KeyTypeError):
+                others.append(key)
+            elif answered(reply) is not None and _satisfies(key, reply, schema, condition):
+                found["hash"].add(document_id(schema.name, key))
+        found["json"].update((yield from _matching_json_plan(operation, others, schema, condition)))
+        if page.cursor is None:
+            return {storage: sorted(ids) for storage, ids in found.items()}
+        scan = replace(scan, cursor=page.cursor)
+
+
+def _is_text(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False  # no document of this library has such an id
+    return True
+
+
+def _satisfies(key: bytes, raw: bytes, schema: IndexSchema, condition: Filter) -> bool:
+    """Whether the document with this metadata does."""
+    one = document_id(schema.name, key)
+    parts = readable("skip", parts_of_hash, one, None, raw, schema)
+    return parts is not None and satisfies(Document(one, *parts), condition, schema)
+
+
+def _matching_json_plan(
+    operation: str, keys: list[bytes], schema: IndexSchema, condition: Filter
+) -> Plan[list[str]]:
+    by_storage = yield from _by_storage_plan(operation, keys)
+    stored = replace(schema, storage="json")
+    ids = [document_id(schema.name, key) for key in by_storage.get("json", ())]
+    documents = yield from read_plan(ids, stored, "skip", embeddings=False)
+    return [one.id for one in documents if satisfies(one, condition, stored)]
 
 
 def _by_storage_plan(operation: str, keys: list[bytes]) -> Plan[dict[Storage, list[bytes]]]:

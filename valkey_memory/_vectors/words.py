@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,10 +21,14 @@ TERMS_KEPT = 20_000
 TERM_LENGTH = 40
 """Characters of a term that count. What is longer is no word, and a query has room for 10,240."""
 
+TERMS_ASKED = 32
+"""So many different terms of a question are looked up. A longer one is a text, not a question."""
+
 # Scripts that write no spaces: Thai, Lao, Myanmar and Khmer, Chinese characters and kana.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+(?:['\u2019][^\W{_UNSPACED}]+)*")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_FIRST_UNSPACED = "\u0e00"
 _APOSTROPHE = re.compile("['\u2019]")
 
 _STOP_WORDS = """
@@ -84,8 +89,8 @@ def _stemmer(language: str) -> Callable[[str], str]:
         raise ConfigurationError(
             f"language {shown(language)} has no stemmer: use one of {', '.join(sorted(known))}"
         )
-    stem: Any = snowball.stemmer(language).stemWord
-    return functools.lru_cache(65_536)(stem)
+    stem: Callable[[str], str] = snowball.stemmer(language).stemWord
+    return stem
 
 
 def check_language(language: str) -> None:
@@ -100,28 +105,34 @@ def terms(text: str, language: str = "english") -> list[str]:
         text: Any text. One of stop words or of emoji only has none.
         language: Of Snowball's stemmers. Stop words and irregular forms are left out in English.
     """
-    found: list[str] = []
-    for term in _terms(text, language):
-        found.append(term)
-        if len(found) == TERMS_KEPT:
-            break
-    return found
+    return list(itertools.islice(_terms(text, language), TERMS_KEPT))
 
 
 def _terms(text: str, language: str) -> Iterator[str]:
+    of_run = _runs(language)
+    for run in _RUN.findall(text.casefold()):
+        if run[0] >= _FIRST_UNSPACED and _IS_UNSPACED.match(run):
+            yield from _pairs(run)
+        elif len(run) <= TERM_LENGTH:
+            yield from of_run(run)
+        else:  # not remembered
+            yield from of_run.__wrapped__(run)
+
+
+@functools.cache
+def _runs(language: str) -> Any:
+    """A function from words that apostrophes join to their terms, which remembers the last."""
     stem = _stemmer(language)
     english = language == "english"
-    for match in _RUN.finditer(text.casefold()):
-        run = match[0]
-        if _IS_UNSPACED.match(run):
-            yield from _pairs(run)
-            continue
-        for word in _APOSTROPHE.split(run):
-            if english:
-                if word in STOP_WORDS:
-                    continue
-                word = _IRREGULAR.get(word, word)
-            yield stem(word[:TERM_LENGTH])
+
+    @functools.lru_cache(65_536)
+    def of_run(run: str) -> tuple[str, ...]:
+        words = _APOSTROPHE.split(run)
+        if english:
+            words = [_IRREGULAR.get(word, word) for word in words if word not in STOP_WORDS]
+        return tuple(stem(word[:TERM_LENGTH]) for word in words)
+
+    return of_run
 
 
 def _pairs(run: str) -> Iterator[str]:

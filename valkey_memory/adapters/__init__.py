@@ -40,6 +40,7 @@ from .._models.embedding import (
 )
 from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
+from .._vectors.hybrid import HybridMode
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.options import IndexOptions
 from .._vectors.plans import AnyFilter
@@ -63,6 +64,7 @@ __all__ = [
     "Element",
     "Embeddings",
     "FieldType",
+    "HybridMode",
     "IndexOptions",
     "Metric",
     "NEVER",
