@@ -40,6 +40,7 @@ from ._filters.expressions import Filter, Numeric, Tag, Text
 from ._memory.consolidation import Consolidation
 from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
+from ._memory.findings import Finding
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
 from ._memory.summary import Summary
@@ -70,6 +71,7 @@ __all__ = [
     "Extraction",
     "Filter",
     "FilterError",
+    "Finding",
     "Hit",
     "IndexInfo",
     "IndexMismatchError",

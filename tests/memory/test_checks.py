@@ -1,4 +1,4 @@
-"""What doctor judges, by the functions that judge, from facts as servers give them."""
+"""What doctor and advice judge, by the functions that judge, from facts as servers give them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from valkey_memory import AuthenticationError, ConnectionFailedError
-from valkey_memory._cli.checks import check_wheels, diagnose
-from valkey_memory._cli.facts import Conversations, Facts, Finding, module_version
+from valkey_memory._memory.checks import check_wheels, diagnose
+from valkey_memory._memory.findings import (
+    Conversations,
+    Facts,
+    Finding,
+    module_version,
+)
 from valkey_memory._server.nodes import Node
 from valkey_memory._vectors.discovery import FoundIndex
 
