@@ -115,9 +115,8 @@ def check_memory(facts: Facts) -> Iterator[Finding]:
             "index",
             "problem",
             f"index {memory.name!r} does not match this memory",
-            memory.misfit,
-            "Use the embedding model and the options that the index was made with, or another "
-            "index_name.",
+            f"{memory.misfit}.",
+            "Use the embedding model and the options that it was made with, or another index_name.",
         )
     if memory.search == "exact" or not facts.search_commands:
         yield from _room_findings(memory)
