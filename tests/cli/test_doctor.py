@@ -164,7 +164,7 @@ def test_facts_that_wait_for_extraction(run: Run, own_server: EmbeddedValkey) ->
         memory.remember("Alice likes tea.", user_id="alice")
         assert "facts" not in findings(run(*options))
         found = findings(run(*options, "--memory-index", "waiting"))["facts"]
-        assert found["what"] == "1 of 1 conversation wait for extraction of facts"
+        assert found["what"] == "facts of 1 of 1 conversation wait for extraction"
         assert "'s'" in found["cause"]
         memory.extract_facts("s", user_id="alice", model=lambda _: "[]")
         MessageStore(connection=connection, key_prefix="waiting:").delete("s")
@@ -173,7 +173,7 @@ def test_facts_that_wait_for_extraction(run: Run, own_server: EmbeddedValkey) ->
     (found,) = [one for one in report["findings"] if one["check"] == "facts"]
     assert (found["level"], found["what"]) == (
         "ok",
-        "0 conversations, none waits for extraction of facts",
+        "0 conversations, facts of none wait for extraction",
     )
 
 

@@ -227,7 +227,7 @@ def test_documents_without_their_index(make_plain_memory: Any) -> None:
     memory.index.drop()
     found = by_check(memory.advice())["index"]
     assert found.level == "warning"
-    assert found.what == f"1 document of {memory.index.name!r} are in no index"
+    assert found.what == f"no index has 1 document of {memory.index.name!r}"
     memory.index.create()
     assert memory.index.wait_until_ready()
     assert "index" not in by_check(memory.advice())
@@ -285,13 +285,13 @@ def test_conversations_that_wait_for_extraction(conversations: Conversations) ->
     found = conversations.waiting()
     assert found is not None
     assert (found.level, found.check) == ("warning", "facts")
-    assert found.what == "3 of 5 conversations wait for extraction of facts"
+    assert found.what == "facts of 3 of 5 conversations wait for extraction"
     assert all(name in found.cause for name in ("'one'", "'two'", "'three'"))
     assert "consolidate" in found.fix
     memory.extract_facts("one", user_id="alice", model=model)
     found = conversations.waiting()
     assert found is not None
-    assert found.what.startswith("2 of 5 ")
+    assert found.what.startswith("facts of 2 of 5 ")
     memory.consolidate(model=ScriptedModel(model), idle=24 * 3600)
     assert conversations.waiting() is None
     conversations.say("two", "alice")  # more was said
@@ -336,7 +336,7 @@ def test_hostile_ids_and_foreign_keys(conversations: Conversations) -> None:
     found = conversations.waiting()
     assert found is not None
     number = len(HOSTILE_IDS)
-    assert found.what == f"{number} of {number + 2} conversations wait for extraction of facts"
+    assert found.what == f"facts of {number} of {number + 2} conversations wait for extraction"
     assert "\n" not in found.cause
     assert "\x00" not in found.cause
     assert len(found.cause) < 1000
@@ -346,8 +346,8 @@ def test_hostile_ids_and_foreign_keys(conversations: Conversations) -> None:
 
 
 @pytest.mark.parametrize("backend", ["exact"], indirect=True)
-def test_few_round_trips_and_an_end(
-    conversations: Conversations, monkeypatch: pytest.MonkeyPatch, own_server: EmbeddedValkey
+def test_it_looks_at_some_and_says_so(
+    conversations: Conversations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "LOOKED_AT", 12)
     monkeypatch.setattr(waiting, "_AT_ONCE", 5)
@@ -355,7 +355,7 @@ def test_few_round_trips_and_an_end(
         conversations.say(f"s{number}", "alice")
     found = conversations.waiting()
     assert found is not None
-    assert found.what == "12 of the first 12 conversations wait for extraction of facts"
+    assert found.what == "facts of 12 of the first 12 conversations wait for extraction"
     monkeypatch.setattr(waiting, "PAGES", 0)
     assert conversations.waiting() is None
 
@@ -371,7 +371,7 @@ def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str) -> None
         conversations.say(f"s{number}", "alice")
     found = conversations.waiting()
     assert found is not None
-    assert found.what == "30 of 30 conversations wait for extraction of facts"
+    assert found.what == "facts of 30 of 30 conversations wait for extraction"
     memory.index.drop(delete_documents=True)
 
 

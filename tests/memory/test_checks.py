@@ -154,7 +154,7 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
     (
         "facts that wait",
         replace(HEALTHY, waiting=Waiting(1000, ["a", "b\n", "c", "d"], more=True)),
-        "warning", "4 of the first 1,000 conversations", "'a', 'b\\n', 'c', ...", "consolidate",
+        "warning", "facts of 4 of the first 1,000 ", "'a', 'b\\n', 'c', ...", "consolidate",
     ),
     ("old", node(version="7.0.5"), "problem", "Valkey 7.0.5 is too old", "7.2", "7.2 or later"),
     ("hangs", node(version="9.1.1"), "warning", "can hang", "pipeline", "9.1.2 or later"),
@@ -255,7 +255,7 @@ ADVICE: list[tuple[str, Facts, str, str, str, str]] = [
     (
         "no index",
         memory(documents=3),
-        "warning", "3 documents of 'memories' are in no index", "dropped", "wait_until_ready",
+        "warning", "no index has 3 documents of 'memories'", "dropped", "wait_until_ready",
     ),
     (
         "nearly too many",

@@ -51,9 +51,9 @@ class Advising:
         Raises:
             ConnectionFailedError, OperationTimeoutError: The server cannot be asked.
 
-        Round trips: four and a page of keys or two. With exact search it walks the keys of the
-        server. Where facts are extracted, up to 100 pages of keys, and three for each 250 of the
-        first 1,000 conversations.
+        Round trips: six; with exact search, or where the server has no index of that name, a walk
+        over the keys of the server instead of the last three. Where facts are extracted, up to 100
+        pages of keys, too, and two for each 250 of the first 1,000 conversations.
         """
         return self._tell(self._texts.index.run(advice_plan(*self._asked())))
 

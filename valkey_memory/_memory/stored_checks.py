@@ -124,7 +124,7 @@ def check_memory(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "index",
             "warning",
-            f"{amount(memory.documents, 'document')} of {memory.name!r} are in no index",
+            f"no index has {amount(memory.documents, 'document')} of {memory.name!r}",
             "The index was dropped, or they were stored where there was no search module. The next "
             "call makes it; until it is filled, in the background, recall misses some.",
             "memory.index.create(), then memory.index.wait_until_ready().",
@@ -164,11 +164,11 @@ def check_waiting(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "facts",
             "warning",
-            f"{len(found.session_ids):,} of {looked} wait for extraction of facts",
+            f"facts of {len(found.session_ids):,} of {looked} wait for extraction",
             "Nobody has written to them for more than a day, and what was said last was not "
             f"considered for long-term memory: {examples(found.session_ids)}.",
             "Run valkey-memory consolidate, or LongTermMemory.consolidate(model=...), from a cron "
             "job or a worker.",
         )
     else:
-        yield Finding("facts", "ok", f"{looked}, none waits for extraction of facts")
+        yield Finding("facts", "ok", f"{looked}, facts of none wait for extraction")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 from .. import _keys
 from .._conversations import considered
 from .._conversations.listing import Walk
-from .._conversations.sessions import read_record
+from .._conversations.sessions import Session, read_record
 from .._errors import KeyTypeError
 from .._plans import Change, Now, Plan, Request, answered
 from .._vectors.discovery import FoundIndex, has_tag_plan
@@ -26,8 +26,6 @@ PAGES = 100
 """So many pages of SCAN are read, for where other keys are by far more than conversations."""
 
 _AT_ONCE = 250
-
-T = TypeVar("T")
 
 
 def waiting_plan(index: FoundIndex | None, key_prefix: str) -> Plan[Waiting | None]:
@@ -60,19 +58,21 @@ def waiting_plan(index: FoundIndex | None, key_prefix: str) -> Plan[Waiting | No
 
 def _waiting_of_plan(key_prefix: str, ids: Sequence[str], before_ms: int) -> Plan[list[str]]:
     """Those of ``ids`` that wait. Two round trips, one where nothing is due."""
-    sessions = yield from _read_plan([read_record(key_prefix, one) for one in ids])
+    records = [read_record(key_prefix, one) for one in ids]
+    sessions: list[Session | None] = yield from _read_plan(records)
     due = [one for one in sessions if one is not None and is_due(one, before_ms)]
     keys = [_keys.list_key(key_prefix, one.session_id) for one in due]
-    marks = yield from _read_plan([considered.read_mark(key) for key in keys])
-    done = yield from _read_plan([considered.newest_is_considered(key) for key in keys])
+    marks = [considered.read_mark(key) for key in keys]
+    newest = [considered.newest_is_considered(key) for key in keys]
+    found: list[Any] = yield from _read_plan([*marks, *newest])
     return [
         session.session_id
-        for session, mark, newest in zip(due, marks, done, strict=True)
-        if mark != mark_of(session) and newest is False
+        for session, mark, done in zip(due, found[: len(due)], found[len(due) :], strict=True)
+        if mark != mark_of(session) and done is False
     ]
 
 
-def _read_plan(changes: Sequence[Change[T]]) -> Plan[list[T | None]]:
+def _read_plan(changes: Sequence[Change[Any]]) -> Plan[list[Any]]:
     """What reads of one command each find, in one round trip; None for a key of somebody else's."""
     if not changes:
         return []
