@@ -43,6 +43,7 @@ from ._memory.context import Context, LeftOut
 from ._memory.conversation_memory import ConversationMemory
 from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
+from ._memory.findings import Finding
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
 from ._memory.person import export_user, forget_user, import_user
@@ -79,6 +80,7 @@ __all__ = [
     "Extraction",
     "Filter",
     "FilterError",
+    "Finding",
     "Hit",
     "IndexInfo",
     "IndexMismatchError",
