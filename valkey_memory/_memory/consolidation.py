@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .. import _keys
+from .._attempts import attempted_plan
 from .._conversations import considered
 from .._conversations.listing import Walk
 from .._conversations.sessions import Session, of_user_plan, session_plan
 from .._errors import ValkeyMemoryError
-from .._plans import Now, Plan, attempted_plan, change_plan
+from .._plans import Now, Plan, change_plan
 from .episodes import Teller, store_episode_plan
 from .extraction import LEASE_MS, Extraction, Extractor, extract_plan
 from .jobs import NewOwner

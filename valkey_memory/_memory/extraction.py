@@ -16,13 +16,14 @@ from typing import Any
 import orjson
 
 from .._arguments import check_text
+from .._attempts import attempted_plan
 from .._conversations import considered
 from .._conversations.considered import Fresh
 from .._errors import ValkeyMemoryError
 from .._messages.elements import readable
 from .._models.chat import check_chat_model
 from .._models.structured import Answer, AskForObjects
-from .._plans import Now, Plan, attempted_plan, change_plan
+from .._plans import Now, Plan, change_plan
 from .._vectors.documents import Document
 from .._vectors.questions import Matching, Nearest
 from .._vectors.text_index import TextIndex
