@@ -45,7 +45,7 @@ class Reading:
         Args:
             query: A question, as a person asks it: with names, days and months.
             user_id: Whose memories.
-            k: At most so many.
+            k: At most so many, and 10,000.
             kinds: Of these kinds only.
             session_id: Of this conversation only.
             exclude_session: Not of this one, as it is in the prompt already.
