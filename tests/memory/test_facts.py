@@ -145,6 +145,19 @@ def test_facts_change_and_end(setting: Setting) -> None:
     assert sorted(texts(over)) == ["Alice has a cat.", "Alice lives in Rome."]
 
 
+def test_a_fact_that_changes_keeps_what_its_user_knows_of_it(plain: Setting) -> None:
+    first = plain.memory.remember(
+        "Alice lives in Rome.", user_id="alice", importance=0.5, metadata={"seen": True}
+    )
+    plain.say(*turn("I moved to Lisbon.", "Nice."))
+    plain.extract(ScriptedModel(answer(changed("F1", "Alice lives in Lisbon.", 1))))
+    plain.say(*turn("To Lisbon!", "Nice."))
+    plain.extract(ScriptedModel(answer(changed("F1", "Alice lives in Lisbon!", 3))))
+    (found,) = plain.plain.facts("alice")
+    assert (found.text, found.replaces) == ("Alice lives in Lisbon!", first)
+    assert (found.importance, found.metadata) == (0.5, {"seen": True})
+
+
 def test_the_same_fact_is_stored_once(setting: Setting) -> None:
     same = [
         "The user is allergic to nuts.",
