@@ -1,1 +1,1 @@
-"""What a person calls memory: summaries of long conversations; facts and episodes are to come."""
+"""What a person calls memory: summaries, messages and facts of a user, episodes, their recall."""
