@@ -240,6 +240,12 @@ def test_a_short_answer_to_a_question_is_shown(setting: Setting) -> None:
     assert messages_in(model.prompts[0])[1].endswith("assistant: Is anybody allergic to nuts?")
 
 
+def test_half_an_emoji_stops_nothing(setting: Setting) -> None:
+    setting.say(*turn("I have a cat.", "Nice."))
+    setting.extract(ScriptedModel(r'[{"action": "new", "text": "Has a cat \ud83d", "from": [1]}]'))
+    assert setting.facts() == ["Has a cat \ufffd"]
+
+
 def test_five_hundred_facts_are_twenty(setting: Setting) -> None:
     setting.say(*turn("A long story.", "I see."))
     found = setting.extract(
