@@ -346,6 +346,13 @@ def test_lists_are_in_pages_the_newest_first(memory: Any) -> None:
     assert memory.facts("a", limit=3) == memory.list("a", limit=3)
 
 
+def test_pages_have_every_message_of_a_time(memory: Any) -> None:
+    said = [{"role": "user", "content": f"message {number}"} for number in range(30)]
+    memory.remember_turn("s1", said, user_id="a", created_at=1_000)
+    pages = [memory.list("a", offset=offset, limit=7) for offset in range(0, 35, 7)]
+    assert len({one.id for page in pages for one in page}) == 30
+
+
 def test_forgetting_by_id_session_and_user(memory: Any) -> None:
     ids = [memory.remember(f"Fact {n}", user_id="a") for n in range(3)]
     other = memory.remember("Fact 0", user_id="b")
