@@ -30,6 +30,7 @@ from valkey_memory._plans import Aside, Lanes, Plan, Request, run
 from ..conftest import Face
 from ..conversations.test_round_trips import sent
 from ..models.words import Words
+from ..servers import send
 from .scripted import ScriptedModel
 from .test_facts import answer, new
 from .test_long_term import HOSTILE_IDS, texts, turn
@@ -130,6 +131,8 @@ def test_what_cannot_be_stored_is_not(make_conversation: Any) -> None:
     ):
         with pytest.raises(MessageEncodeError):
             memory.save_turn(question, said)
+    with pytest.raises(InvalidArgumentError, match="no message"):
+        memory.save_turn("Hello", [])
     assert memory.messages() == []
     assert memory.store.long_term.list("mara") == []
 
@@ -234,6 +237,21 @@ def test_clearing(make_conversation: Any) -> None:
     assert contents(other.messages()) == ["I like coffee.", "I see."]
 
 
+def test_clearing_takes_the_episode_along(
+    make_conversation: Any, make_plain_memory: Any, prefix: str
+) -> None:
+    long_term = make_plain_memory(key_prefix=prefix)
+    memory = make_conversation(long_term=long_term)
+    memory.save_turn("I like tea.", "I see.")
+    model = ScriptedModel('{"title": "Tea", "summary": "Mara likes tea."}')
+    one = long_term.store_episode("s1", user_id="mara", model=model)
+    copy = f"{{{long_term.index.name}:{one}}}:conversation"
+    assert send(memory.store.connection, "EXISTS", copy) == 1
+    memory.clear(memories=True)
+    assert long_term.list("mara") == []
+    assert send(memory.store.connection, "EXISTS", copy) == 0
+
+
 @pytest.mark.parametrize("name", HOSTILE_IDS)
 def test_hostile_ids_see_themselves_only(make_conversation: Any, name: str) -> None:
     usable = "{" not in name and "}" not in name
@@ -293,11 +311,22 @@ def test_foreign_elements_stop_nothing(make_conversation: Any, prefix: str) -> N
     memory.save_turn("One", "Two")
     connection = memory.store.connection
     key = f"{prefix}s1"
-    for raw in ("no json", '{"content": "no role"}', '{"role": 5, "content": "x"}', "[]", "7"):
+    named = '{"role": "user", "content": "Zero", "ts": 10000000000000000000}'
+    for raw in (
+        "no json",
+        named,
+        '{"role": "", "content": "x"}',
+        '{"content": "no role"}',
+        '{"role": 5, "content": "x"}',
+        "[]",
+        "7",
+    ):
         _push(connection, key, raw)
     memory.save_turn("Three", "Four")
     assert memory.store.last_error is None
-    assert set(texts(memory.store.long_term.list("mara"))) == {"One", "Two", "Three", "Four"}
+    known = {"Zero", "One", "Two", "Three", "Four"}
+    assert set(texts(memory.store.long_term.list("mara"))) == known
+    assert "Zero" in texts(make_conversation("s2").context("Zero?").recalled)
 
 
 def _push(connection: ValkeyConnection, key: str, raw: str) -> None:

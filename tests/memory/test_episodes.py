@@ -131,6 +131,8 @@ def test_forgetting_takes_the_copy_along(setting: Setting) -> None:
     assert copies() == 4
     assert memory.forget(user_id="alice", ids=ids[:1]) == 1
     assert copies() == 3
+    assert memory.forget(user_id="alice", ids=ids[1:], session_id="s9") == 0
+    assert copies() == 3
     assert memory.forget(user_id="alice", session_id="s2") == 1
     assert copies() == 2
     assert memory.forget(user_id="alice") == 1

@@ -145,6 +145,19 @@ def test_facts_change_and_end(setting: Setting) -> None:
     assert sorted(texts(over)) == ["Alice has a cat.", "Alice lives in Rome."]
 
 
+def test_a_fact_that_changes_keeps_what_its_user_knows_of_it(plain: Setting) -> None:
+    first = plain.memory.remember(
+        "Alice lives in Rome.", user_id="alice", importance=0.5, metadata={"seen": True}
+    )
+    plain.say(*turn("I moved to Lisbon.", "Nice."))
+    plain.extract(ScriptedModel(answer(changed("F1", "Alice lives in Lisbon.", 1))))
+    plain.say(*turn("To Lisbon!", "Nice."))
+    plain.extract(ScriptedModel(answer(changed("F1", "Alice lives in Lisbon!", 3))))
+    (found,) = plain.plain.facts("alice")
+    assert (found.text, found.replaces) == ("Alice lives in Lisbon!", first)
+    assert (found.importance, found.metadata) == (0.5, {"seen": True})
+
+
 def test_the_same_fact_is_stored_once(setting: Setting) -> None:
     same = [
         "The user is allergic to nuts.",
@@ -225,6 +238,12 @@ def test_a_short_answer_to_a_question_is_shown(setting: Setting) -> None:
     model = ScriptedModel(answer(new("Somebody at the dinner is allergic to nuts.", 3)))
     assert len(setting.extract(model).added) == 1
     assert messages_in(model.prompts[0])[1].endswith("assistant: Is anybody allergic to nuts?")
+
+
+def test_half_an_emoji_stops_nothing(setting: Setting) -> None:
+    setting.say(*turn("I have a cat.", "Nice."))
+    setting.extract(ScriptedModel(r'[{"action": "new", "text": "Has a cat \ud83d", "from": [1]}]'))
+    assert setting.facts() == ["Has a cat \ufffd"]
 
 
 def test_five_hundred_facts_are_twenty(setting: Setting) -> None:

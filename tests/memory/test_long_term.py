@@ -99,6 +99,37 @@ def test_nearly_the_same_text_is_stored_once(memory: Any) -> None:
     assert texts(memory.list("b")) == ["The user is allergic to nuts."]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Mia loves \U0001f355", "Mia loves \U0001f363"),
+        ("It was 5 degrees", "It was -5 degrees."),
+        ("Version 1.5 is in use", "Version 15 is in use"),
+        ("The train leaves at 10:30", "The train leaves at 1030"),
+        ("1/2 cup of flour", "12 cups of flour"),
+        ("Her address is a.b@mail.example", "Her address is ab@mail.example"),
+        ("\u0926\u093f\u0928", "\u0926\u0940\u0928"),  # Hindi: day, poor; vowel signs differ
+        ("\u0e1b\u0e35", "\u0e1b\u0e39"),  # Thai: year, crab
+    ],
+)
+def test_texts_that_differ_in_signs_are_two(plain_memory: Any, one: str, other: str) -> None:
+    ids = {plain_memory.remember(text, user_id="a") for text in (one, other)}
+    assert len(ids) == 2
+    assert set(texts(plain_memory.list("a"))) == {one, other}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Caf\u00e9 Lisboa", "Cafe\u0301 Lisboa!"),
+        ("It isn't hers", "It isn\u2019t hers"),
+        ('"Mia" (the sister) likes tea', "Mia, the sister, likes tea."),
+    ],
+)
+def test_texts_that_look_the_same_are_one(plain_memory: Any, one: str, other: str) -> None:
+    assert len({plain_memory.remember(text, user_id="a") for text in (one, other)}) == 1
+
+
 def test_messages_of_a_turn_are_stored_once_each(memory: Any) -> None:
     conversation = [*turn("I moved to Lisbon.", "How is it?"), *turn("Warm.", "Lovely.")]
     ids = memory.remember_turn("s1", conversation, user_id="alice")
@@ -203,6 +234,30 @@ def test_a_stored_message_keeps_its_time(memory: Any) -> None:
     assert memory.get(ids, user_id="a")[0].created_at.timestamp() == 1_700_000_000
 
 
+@pytest.mark.parametrize("ts", [2**53, 10**30, -(10**18), 1.5, True, "soon"])
+def test_a_time_that_is_none_stops_no_recall(plain_memory: LongTermMemory, ts: Any) -> None:
+    said = {"role": "user", "content": "I like tea.", "ts": ts}
+    plain_memory.remember_turn("s1", [said], user_id="a")
+    (found,) = plain_memory.recall("tea in May", user_id="a")
+    assert dt.datetime.now(dt.UTC) - found.created_at < dt.timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        dt.datetime.max.replace(tzinfo=dt.UTC),
+        dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=5))),
+        dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=5))),
+        253_402_300_799,
+        -62_135_596_800,
+    ],
+)
+def test_the_first_and_the_last_times(plain_memory: LongTermMemory, when: Any) -> None:
+    plain_memory.remember("Mia likes tea.", user_id="a", created_at=when)
+    (found,) = plain_memory.recall("tea in May", user_id="a")
+    assert found.created_at.year in (1, 9999)
+
+
 def test_a_clock_that_goes_back_loses_nothing(memory: Any) -> None:
     memory.remember_turn("s1", turn("One", "Two"), user_id="a", created_at=2_000)
     memory.remember_turn("s1", turn("Three", "Four"), user_id="a", created_at=1_000)
@@ -254,6 +309,17 @@ def test_correcting_to_what_is_known_ends_the_old_one(memory: Any) -> None:
     assert texts(memory.facts("a")) == ["Alice likes coffee."]
 
 
+def test_correcting_keeps_what_is_known_of_a_fact(memory: Any) -> None:
+    first = memory.remember("Mia lives in Porto.", user_id="a", importance=0.5)
+    second = memory.correct(first, "Mia lives in Lisbon.", user_id="a")
+    assert memory.correct(second, "Mia lives in Lisbon!", user_id="a") == second
+    (found,) = memory.facts("a")
+    assert (found.replaces, found.importance) == (first, 0.5)
+    (old,) = [one for one in memory.facts("a", ended=True) if one.id == first]
+    memory.correct(first, "Mia lives in Lisbon.", user_id="a")
+    assert old in memory.facts("a", ended=True)  # it ended when it ended
+
+
 def test_only_own_facts_can_be_corrected(memory: Any) -> None:
     one = memory.remember("Alice lives in Rome.", user_id="alice")
     with pytest.raises(InvalidArgumentError, match=f"user 'bob' has no memory .* '{one}'"):
@@ -278,6 +344,13 @@ def test_lists_are_in_pages_the_newest_first(memory: Any) -> None:
     numbers = [int(m.text.split()[1]) for page in pages for m in page]
     assert numbers == list(range(24, -1, -1))
     assert memory.facts("a", limit=3) == memory.list("a", limit=3)
+
+
+def test_pages_have_every_message_of_a_time(memory: Any) -> None:
+    said = [{"role": "user", "content": f"message {number}"} for number in range(30)]
+    memory.remember_turn("s1", said, user_id="a", created_at=1_000)
+    pages = [memory.list("a", offset=offset, limit=7) for offset in range(0, 35, 7)]
+    assert len({one.id for page in pages for one in page}) == 30
 
 
 def test_forgetting_by_id_session_and_user(memory: Any) -> None:
@@ -336,6 +409,9 @@ def test_bad_arguments_are_named(memory: Any) -> None:
         (lambda: memory.remember("x", user_id="a", importance=float("nan")), "importance"),
         (lambda: memory.remember("x", user_id="a", created_at=naive), "time zone"),
         (lambda: memory.remember("x", user_id="a", created_at=10**13), "not milliseconds"),
+        (lambda: memory.remember("x", user_id="a", created_at=10**400), "not milliseconds"),
+        (lambda: memory.remember("x", user_id="a", created_at=-2e11), "not milliseconds"),
+        (lambda: memory.remember("x", user_id="a", created_at=float("nan")), "not nan"),
         (lambda: memory.remember("x", user_id="a", metadata=[]), "metadata"),
         (lambda: memory.remember_turn("", [], user_id="a"), "session_id"),
         (lambda: memory.remember_turn("s", "hello", user_id="a"), "list of messages"),
@@ -350,6 +426,8 @@ def test_bad_arguments_are_named(memory: Any) -> None:
         (lambda: memory.recall("x", user_id="a", min_score="x"), "min_score"),
         (lambda: memory.list("a", limit=0), "limit"),
         (lambda: memory.forget(user_id="a", ids=None), "ids is None"),
+        (lambda: memory.forget(user_id="a", ids=5), "ids must be a list"),
+        (lambda: memory.forget(user_id="a", ids="abc"), "ids must be a list"),
         (lambda: memory.forget(user_id="a", session_id=None), "session_id is None"),
     ]
     for call, message in wrong:

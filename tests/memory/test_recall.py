@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,21 @@ def test_a_short_answer_is_found_by_what_was_asked(memory: Any) -> None:
         )
     found = memory.recall("Which kayak did I choose?", user_id="a", k=3)
     assert "The green one." in texts(found)
+
+
+def test_a_long_question_is_no_long_wait(plain_memory: LongTermMemory) -> None:
+    plain_memory.remember("Mia likes tea.", user_id="a")
+    started = time.monotonic()
+    for question in ("1 " * 500_000, "tea in May " * 90_000):
+        assert texts(plain_memory.recall(question, user_id="a")) == ["Mia likes tea."]
+    assert time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "text"])
+def test_more_is_wanted_than_there_is(plain_memory: LongTermMemory, mode: Any) -> None:
+    plain_memory.remember("Mia likes tea.", user_id="a")
+    for k in (10_001, 2**53):
+        assert len(plain_memory.recall("tea", user_id="a", k=k, mode=mode)) == 1
 
 
 def test_common_words_find_the_newest(plain_memory: LongTermMemory) -> None:

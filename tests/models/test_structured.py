@@ -42,6 +42,13 @@ def test_whole_answers(text: str, objects: list[Any]) -> None:
     assert read_objects(text, "facts") == Answer(objects)
 
 
+@pytest.mark.parametrize("text", [r'[{"text": "a \ud83d"}]', r'[{"text": "a \ud83d",}] bye'])
+def test_half_an_emoji_is_a_mark(text: str) -> None:
+    assert read_objects(text, "facts") == Answer([{"text": "a \ufffd"}])
+    whole = text.replace("ud83d", "ud83d\\ude00")
+    assert read_objects(whole, "facts") == Answer([{"text": "a \U0001f600"}])
+
+
 @pytest.mark.parametrize(
     ("text", "objects"),
     [

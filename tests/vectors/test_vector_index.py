@@ -542,6 +542,21 @@ def test_pages_in_order_of_a_number(index: Any) -> None:
     assert positive == [one for one in rising if years[int(one[1:])] > 0][:2]
 
 
+def test_pages_in_order_of_equal_numbers(index: Any) -> None:
+    index.upsert([doc(number, year=number // 20) for number in range(60)])
+    rising = sorted(
+        (f"d{number}" for number in range(60)), key=lambda one: (int(one[1:]) // 20, one)
+    )
+    for limit in (7, 20, 25):
+        pages = [index.page(order_by="year", offset=at, limit=limit) for at in range(0, 70, limit)]
+        assert [one for page in pages for one in ids(page)] == rising
+    falling = [one for year in (2, 1, 0) for one in rising[20 * year :][:20]]
+    pages = [
+        index.page(order_by="year", offset=at, limit=9, descending=True) for at in range(0, 60, 9)
+    ]
+    assert [one for page in pages for one in ids(page)] == falling
+
+
 def test_pages_are_long_enough_by_default(index: Any) -> None:
     index.upsert([doc(number) for number in range(25)])
     assert len(index.page()) == 25

@@ -86,6 +86,6 @@ class AfterTurns:
             return 0
         texts, rules = self.long_term._texts, self.long_term._rules
         raws = yield from change_plan(changes.read_newest(key, number))
-        said = [element for element in readable(raws) if isinstance(element.get("role"), str)]
+        said = [element for element in readable(raws) if element.get("role")]
         ids = yield from remember_turn_plan(texts, rules, session_id, said, user_id, None)
         return len(ids)

@@ -7,7 +7,7 @@ said, it takes the place of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha1
 from typing import Any
@@ -217,20 +217,38 @@ def copies_plan(plans: IndexPlans, condition: Filter) -> Plan[list[str]]:
     return found
 
 
-def delete_copies_plan(
-    plans: IndexPlans, user_id: str, session_id: str | None, ids: Sequence[str] | None
-) -> Plan[None]:
-    """Delete the copies of a user's episodes, before their documents are: these tell of them."""
-    if ids is not None:
-        documents = yield from plans.get_plan(ids, False)
-        keys = [
+def forget_plan(
+    plans: IndexPlans, user_id: str, ids: Iterable[str] | None, session_id: str | None
+) -> Plan[int]:
+    """Delete memories of the user, and the copies of those that are episodes; how many there were.
+
+    Args:
+        plans: The index.
+        user_id: Whose.
+        ids: These only; None for all.
+        session_id: Those of this conversation only; None for all.
+    """
+    condition = scope(user_id, None, session_id, ended=True).condition()
+    # Copies go first: their episodes tell of them.
+    if ids is None:
+        episodes = scope(user_id, (EPISODE,), session_id, ended=True).condition()
+        yield from _unlink_plan((yield from copies_plan(plans, episodes)))
+        return (yield from plans.delete_where_plan(condition))
+    some = plans.checked_ids(ids)
+    found = yield from plans.get_plan(some, False)
+    own = (one for one in found if one.metadata.get("user_id") == user_id)
+    yield from _unlink_plan(
+        [
             _keys.episode_key(plans.schema.name, one.id)
-            for one in documents
-            if (one.metadata.get("user_id"), one.metadata.get("kind")) == (user_id, EPISODE)
+            for one in own
+            if one.metadata.get("kind") == EPISODE
+            and session_id in (None, one.metadata.get("session_id"))
         ]
-    else:
-        condition = scope(user_id, (EPISODE,), session_id, ended=True).condition()
-        keys = yield from copies_plan(plans, condition)
+    )
+    return (yield from plans.delete_plan(some, condition))
+
+
+def _unlink_plan(keys: Sequence[str]) -> Plan[None]:
     for start in range(0, len(keys), _ELEMENTS_AT_ONCE):
         commands = tuple(("UNLINK", key) for key in keys[start : start + _ELEMENTS_AT_ONCE])
         yield Request("delete the conversations of episodes", commands, repeatable=True)

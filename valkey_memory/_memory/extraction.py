@@ -279,8 +279,11 @@ def _fact(
     old: Document | None,
 ) -> Document:
     own: dict[str, Any] = {"sources": [source.source for source in proposal.sources]}
-    if old is not None and old.id != name and old.metadata["state"] == CURRENT:
-        own["replaces"] = old.id
+    if old is not None:  # what its user knows of it stays with it
+        kept = ("importance", "metadata", *(["replaces"] if old.id == name else []))
+        own |= {key: old.metadata[key] for key in kept if key in old.metadata}
+        if old.id != name and old.metadata["state"] == CURRENT:
+            own["replaces"] = old.id
     return new_document(
         name,
         FACT,

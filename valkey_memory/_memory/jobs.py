@@ -55,7 +55,8 @@ class BackgroundJobs:
     async def ajoin(self, seconds: float) -> None:
         """Wait for the tasks of the running loop, and for the threads at most so many seconds."""
         loop = asyncio.get_running_loop()
-        own = [task for task in self._tasks if task.get_loop() is loop]
+        # A copy, as loops of other threads change the set.
+        own = [task for task in list(self._tasks) if task.get_loop() is loop]
         await asyncio.gather(*own, return_exceptions=True)
         if self._threads:
             await in_thread(self.join, seconds, "joining the work in the background")

@@ -17,12 +17,11 @@ from .._vectors.limits import EXACT_LIMIT
 from .._vectors.schema import Algorithm
 from .._vectors.text_index import TextIndex
 from .advice import Advising
-from .episodes import delete_copies_plan
+from .episodes import forget_plan
 from .learning import Learning
 from .memories import FACT, FIELDS, Time
 from .reading import Reading
 from .remembering import correct_plan, remember_plan, remember_turn_plan, rules
-from .scope import scope
 from .turns import ROLES
 
 
@@ -299,11 +298,5 @@ class LongTermMemory(Reading, Learning, Advising):
                 f"{name} is None: leave it out to forget all that is known of a user"
             )
         one_session = None if isinstance(session_id, _Missing) else session_id
-        condition = scope(user_id, None, one_session, ended=True).condition()
-        plans = self.index.plans
-        if isinstance(ids, _Missing):
-            yield from delete_copies_plan(plans, user_id, one_session, None)
-            return (yield from plans.delete_where_plan(condition))
-        some = ids if isinstance(ids, str) else list(ids)
-        yield from delete_copies_plan(plans, user_id, one_session, some)
-        return (yield from plans.delete_plan(some, condition))
+        some = None if isinstance(ids, _Missing) else ids
+        return forget_plan(self.index.plans, user_id, some, one_session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
+import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,19 +137,21 @@ def milliseconds(time: Time, name: str) -> int:
                 f"{name}={shown(time)} has no time zone: use datetime.now(timezone.utc), or "
                 ".astimezone() if it is local time"
             )
-        return round(time.timestamp() * 1000)
-    if isinstance(time, bool) or not isinstance(time, Real) or not math.isfinite(time):
+        return min(max(round(time.timestamp() * 1000), FIRST_MS), LAST_MS)
+    if isinstance(time, bool) or not isinstance(time, Real) or time != time:
         raise InvalidArgumentError(
             f"{name} must be a datetime with a time zone, or Unix seconds, not {shown(time)}"
         )
-    if abs(time) > _LAST_SECOND:
+    if not FIRST_MS <= time * 1000 <= LAST_MS:
         raise InvalidArgumentError(
-            f"{name}={shown(time)} is beyond the year 9999: give Unix seconds, not milliseconds"
+            f"{name}={shown(time)} is not in the years 1 to 9999: give Unix seconds, not "
+            "milliseconds"
         )
-    return round(float(time) * 1000)
+    return round(time * 1000)
 
 
-_LAST_SECOND = 253_402_300_799
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The first and the last that a datetime can be; of the years 1 and 9999."""
 
 
 def moment(time_ms: float) -> dt.datetime:
@@ -284,9 +287,26 @@ def text_name(user_id: str, kind: str, text: str, time_ms: int | None = None) ->
 
 def _spoken_words(text: str) -> list[str]:
     """Words that make a text another one: negations, unlike in a search, but no articles."""
-    found = [word for word in text.casefold().replace("'", "").split() if word not in _ARTICLES]
-    stripped = ["".join(c for c in word if c.isalnum() or c in "+#%€$£") for word in found]
-    return [word for word in stripped if word] or [text]
+    plain = unicodedata.normalize("NFC", text).casefold()
+    found = map(_bare, plain.replace("'", "").replace("\u2019", "").split())
+    return [word for word in found if word and word not in _ARTICLES] or [text]
+
+
+def _bare(word: str) -> str:
+    """``word`` without the punctuation around it. What is in it tells 1.5 from 15; a sign before a
+    number, a currency or an emoji are no punctuation."""
+    begin, end = 0, len(word)
+    while begin < end and _is_punctuation(word[begin]):
+        begin += 1
+    while end > begin and _is_punctuation(word[end - 1]):
+        end -= 1
+    if word[max(begin - 1, 0)] == "-" and word[begin : begin + 1].isdigit():
+        begin -= 1
+    return word[begin:end]
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character).startswith("P") and character not in "#%"
 
 
 _ARTICLES = {"a", "an", "the"}

@@ -13,6 +13,8 @@ from .dates import Named, named_dates
 from .memories import moment, speaker_tags
 
 _NAMES_TRIED = 8
+_READ = 10_000
+"""Characters of a question that are looked through. A longer one is a text, not a question."""
 
 OTHER_SPEAKER = 0.7
 """What somebody else's words count where the question names one speaker."""
@@ -33,7 +35,7 @@ class Question:
     @cached_property
     def terms(self) -> list[str]:
         """Its terms; of the different ones the first 32."""
-        found = terms(self.text, self.language)
+        found = terms(self.text[:_READ], self.language)
         known = set(list(dict.fromkeys(found))[:TERMS_ASKED])
         return [term for term in found if term in known]
 
@@ -42,7 +44,7 @@ class Question:
         """Words, in lower case, that may be speakers: those with a capital; all where none has."""
         words = [
             word
-            for word in _WORD.findall(self.text)
+            for word in _WORD.findall(self.text[:_READ])
             if word.casefold() not in STOP_WORDS and len(word) <= TERM_LENGTH
         ]
         capital = [word for word in words if word[:1].isupper()]
@@ -64,7 +66,7 @@ class Question:
     @cached_property
     def dates(self) -> list[Named]:
         """The days and months that it names."""
-        return named_dates(self.text)
+        return named_dates(self.text[:_READ])
 
     def factor(self, document: Document, speaker: str | None) -> float:
         """What a candidate's scores are multiplied by.

@@ -45,7 +45,7 @@ class Reading:
         Args:
             query: A question, as a person asks it: with names, days and months.
             user_id: Whose memories.
-            k: At most so many.
+            k: At most so many, and 10,000.
             kinds: Of these kinds only.
             session_id: Of this conversation only.
             exclude_session: Not of this one, as it is in the prompt already.
@@ -144,7 +144,9 @@ class Reading:
             offset: Leave out so many of the newest: the next page.
             ended: Also what holds no more.
 
-        Round trips: one per 1,000 on a server with valkey-search.
+        Those of one time come in the order of their ids.
+
+        Round trips: one; on a server with valkey-search one more where there are other pages.
         """
         return self._texts.index.run(
             self._list_plan(user_id, kind, session_id, limit, offset, ended)

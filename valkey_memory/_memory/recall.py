@@ -39,6 +39,9 @@ from .scope import Scope, scope
 Mode: TypeAlias = Literal["hybrid", "dense", "text"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "text")
 
+MOST_RECALLED = 10_000
+"""So many of the nearest valkey-search gives at most. Exact search gives the same."""
+
 BEFORE = (0.5, 0.3, 0.2)
 AFTER = (0.3, 0.2)
 """What the words of the turns around it count for a turn, the nearest first."""
@@ -93,7 +96,7 @@ def wanted(
         raise InvalidArgumentError(f"min_score must be a number or None, not {shown(min_score)}")
     check_count(neighbours, "neighbours", minimum=0)
     half_life_ms = ttl_to_milliseconds(half_life, "half_life")
-    return Wanted(query, seen, k, mode, min_score, neighbours, half_life_ms)
+    return Wanted(query, seen, min(k, MOST_RECALLED), mode, min_score, neighbours, half_life_ms)
 
 
 def recall_plan(

@@ -237,10 +237,11 @@ def correct_plan(
     name = yield from name_plan(plans, user_id, kind, text)
     if name.id == memory_id:
         name = Name(memory_id)  # only its wording changes
-    if name.taken:
-        yield from plans.upsert_plan([ended(old, now)], None, None)
-        return name.id
     values = old.metadata
+    over = [ended(old, now)] if name.id != memory_id and values["state"] == CURRENT else []
+    if name.taken:
+        yield from plans.upsert_plan(over, None, None)
+        return name.id
     new = new_document(
         name.id,
         kind,
@@ -252,12 +253,10 @@ def correct_plan(
         importance=values.get("importance"),
         metadata=values.get("metadata"),
         sources=values.get("sources"),
-        replaces=None if name.id == memory_id else memory_id,
+        replaces=values.get("replaces") if name.id == memory_id else memory_id,
     )
     (vector,) = yield from texts.embed_plan([text])
-    documents = [replace(new, embedding=vector), *name.moved]
-    if name.id != memory_id and values["state"] == CURRENT:
-        documents.append(ended(old, now))
+    documents = [replace(new, embedding=vector), *name.moved, *over]
     yield from plans.upsert_plan(documents, None, None)
     return name.id
 

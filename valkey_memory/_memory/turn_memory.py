@@ -23,6 +23,7 @@ from .after_turn import AfterTurns
 from .both import Both, BothCodec
 from .budget import Budget, Found, choose
 from .context import Context, LeftOut, is_notes
+from .episodes import forget_plan
 from .extraction import Extraction
 from .long_term import LongTermMemory
 from .memories import FACT, ORDER, Memory, memories_of
@@ -180,6 +181,7 @@ class TurnMemory(Generic[M]):
                 that name that is stored already is not stored again.
 
         Raises:
+            InvalidArgumentError: There is no answer.
             MessageEncodeError: A message cannot be stored; nothing was.
 
         Round trips: one stores the turn. With ``long_term`` two that look at what is remembered
@@ -199,6 +201,10 @@ class TurnMemory(Generic[M]):
     ) -> Plan[None]:
         several = isinstance(answer, list | tuple)
         answers = cast("Sequence[str | M]", answer if several else [answer])
+        if not answers:
+            raise InvalidArgumentError(
+                "answer has no message: a question is stored with its answer; extend stores others"
+            )
         turn = [self._both(question, "user"), *(self._both(one, "assistant") for one in answers)]
         return self._extend_plan(turn, once)
 
@@ -338,8 +344,7 @@ class TurnMemory(Generic[M]):
 
     def _clear_plan(self, memories: bool) -> Plan[None]:
         if memories and self.long_term is not None:
-            own = scope(self.user_id, None, self.session_id, ended=True).condition()
-            yield from self.long_term.index.plans.delete_where_plan(own)
+            yield from forget_plan(self.long_term.index.plans, self.user_id, None, self.session_id)
         yield from self._plans.delete_plan(self.session_id)
 
     # Running

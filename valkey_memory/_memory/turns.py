@@ -10,7 +10,7 @@ from typing import Any
 from .._arguments import check_text, shown
 from .._errors import InvalidArgumentError
 from .._messages.content import block_type
-from .memories import message_name
+from .memories import FIRST_MS, LAST_MS, message_name
 
 ROLES = ("user", "assistant")
 """Whose messages are remembered by default: no instructions of the system, no results of tools."""
@@ -65,8 +65,14 @@ def said(message: object) -> Said:
         )
     role = _ROLES.get(role, role)
     name, message_id = (own[key] if isinstance(own[key], str) else None for key in ("name", "id"))
-    known_time = time if isinstance(time, int) and not isinstance(time, bool) else None
-    return Said(role, "\n".join(_texts(content)).strip(), name, message_id or None, known_time)
+    return Said(role, "\n".join(_texts(content)).strip(), name, message_id or None, _time(time))
+
+
+def _time(value: object) -> int | None:
+    """A time in Unix milliseconds; None for what cannot be one, whoever wrote that."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if FIRST_MS <= value <= LAST_MS else None
 
 
 def _texts(content: object) -> Iterator[str]:

@@ -74,9 +74,19 @@ def _of_structured(answer: object, field: str) -> Answer:
 
 
 def _sorted_out(items: list[Any]) -> Answer:
-    objects = [item for item in items if isinstance(item, dict)]
+    objects = [_in_unicode(item) for item in items if isinstance(item, dict)]
     others = [item for item in items if not isinstance(item, dict)]
     return Answer(objects, f"no object: {others[0]!r:.200}" if others else None)
+
+
+def _in_unicode(found: dict[str, Any]) -> dict[str, Any]:
+    """``found`` with a mark in place of what is half an emoji, which models leave where they are
+    cut off, and no server stores."""
+    return {key: _whole(value) if isinstance(value, str) else value for key, value in found.items()}
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def read_objects(text: str, field: str) -> Answer:
@@ -106,7 +116,7 @@ def _tolerant(text: str, field: str) -> Answer:
         if found is None:
             unreadable = unreadable or f"not readable: {piece:.200}"
         else:
-            objects.append(found)
+            objects.append(_in_unicode(found))
     return Answer(objects, unreadable)
 
 

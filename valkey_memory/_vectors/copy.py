@@ -288,7 +288,8 @@ class LocalCopy:
                     if (number := self._rows[p].seen.numbers.get(order_by)) is not None
                 }
                 # As on the server, documents without the field are left out.
-                positions = sorted(numbers, key=numbers.__getitem__, reverse=descending)
+                by_id = sorted(numbers, key=lambda p: self._rows[p].id)
+                positions = sorted(by_id, key=numbers.__getitem__, reverse=descending)
             stop = None if limit is None else offset + limit
             return [self._document(p, embeddings=embeddings) for p in positions[offset:stop]]
 

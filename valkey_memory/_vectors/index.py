@@ -365,13 +365,15 @@ class VectorIndex(HybridSearch):
         descending: bool = False,
         embeddings: bool = False,
     ) -> list[Document]:
-        """Documents that satisfy ``filter``, without a vector. Round trips as in ``count``.
+        """Documents that satisfy ``filter``, without a vector. Round trips as in ``count``; with
+        ``order_by`` one more on a server with valkey-search, where the page is not all there is.
 
         Args:
             filter: A dict or an expression; None is every document.
             offset, limit: Skip so many, and return at most so many.
-            order_by: A numeric field; documents without it are left out. Without it the order is
-                the server's own, which stays the same while nothing is written.
+            order_by: A numeric field; documents without it are left out, and those with equal
+                numbers are in the order of their ids. Without it the order is the server's own,
+                which stays the same while nothing is written.
             descending: Largest first.
             embeddings: Return the documents' vectors too.
 

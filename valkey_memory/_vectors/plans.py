@@ -176,7 +176,8 @@ class IndexPlans:
             length = length_of(pack_vector(document.embedding, length, where))
         return length
 
-    def _checked_ids(self, ids: Iterable[str]) -> list[str]:
+    def checked_ids(self, ids: Iterable[str]) -> list[str]:
+        """``ids`` as a list; raise InvalidArgumentError or DocumentError for what is none."""
         if isinstance(ids, str):
             raise InvalidArgumentError(f"ids must be a list of ids, not the string {shown(ids)}")
         found = _listed(ids, "ids")
@@ -185,7 +186,7 @@ class IndexPlans:
         return list(dict.fromkeys(found))
 
     def delete_plan(self, ids: Iterable[str], value: AnyFilter | None) -> Plan[int]:
-        found, condition = self._checked_ids(ids), self.condition(value)
+        found, condition = self.checked_ids(ids), self.condition(value)
         engine = yield from self._engine_plan()
         schema = engine.schema
         if condition is not None:
@@ -200,7 +201,7 @@ class IndexPlans:
         return (yield from self._asked_plan(engine.delete_where_plan(condition)))
 
     def get_plan(self, ids: Iterable[str], embeddings: bool) -> Plan[list[Document]]:
-        found = self._checked_ids(ids)
+        found = self.checked_ids(ids)
         engine = yield from self._engine_plan()
         reading = storage.read_plan(found, engine.schema, self._on_corrupt, embeddings=embeddings)
         return (yield from reading)

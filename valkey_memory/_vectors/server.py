@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .._errors import (
     CommandError,
+    FilterError,
     IndexExistsError,
     IndexNotFoundError,
     SearchUnavailableError,
@@ -15,7 +16,8 @@ from .._errors import (
     UnknownCommandError,
     ValkeyMemoryError,
 )
-from .._filters.expressions import Filter
+from .._filters.evaluation import number_value
+from .._filters.expressions import Filter, NumberIn
 from .._filters.query import compile_filter
 from .._keys import document_id, probe_key
 from .._plans import (
@@ -98,7 +100,46 @@ class ServerEngine:
         if reply[0] == at_most and (order_by or offset + limit > at_most):
             raise _too_many(schema)
         documents: list[Document] = searching.answer(question, reply, schema, self._on_corrupt)
-        return documents
+        if order_by is None or not documents:
+            return documents
+        if offset or reply[0] > limit:
+            return (yield from self._part_plan(question, order_by, offset, documents))
+        return self._ordered(documents, order_by, descending)
+
+    def _part_plan(
+        self, question: Matching, order_by: str, offset: int, documents: Sequence[Document]
+    ) -> Plan[list[Document]]:
+        """A page of several, of which ``documents`` have the numbers.
+
+        Of documents with equal numbers the server takes others for each page. So all that have the
+        numbers of this page are read, and the client puts them in order. One round trip.
+        """
+        numbers = [_number(one, order_by) for one in documents]
+        low, high = min(numbers), max(numbers)
+        beyond = (
+            NumberIn(order_by, high, above=True)
+            if question.descending
+            else NumberIn(order_by, high=low, below=True)
+        )
+        passed, among = yield from self.ask_plan(
+            [
+                Counted(_both(question.condition, beyond)),
+                replace(
+                    question,
+                    condition=_both(question.condition, NumberIn(order_by, low, high)),
+                    limit=limits.RESULTS_LOOKED_AT,
+                ),
+            ]
+        )
+        ordered = self._ordered(among, order_by, question.descending)
+        return ordered[max(offset - passed, 0) :][: question.limit]
+
+    def _ordered(
+        self, documents: Sequence[Document], order_by: str, descending: bool
+    ) -> list[Document]:
+        """By their number, and by their id where it is the same."""
+        by_id = sorted(documents, key=lambda one: one.id)
+        return sorted(by_id, key=lambda one: _number(one, order_by), reverse=descending)
 
     def count_plan(self, condition: Filter | None) -> Plan[int]:
         schema = self.schema
@@ -118,6 +159,17 @@ class ServerEngine:
             found = yield from _info_plan(self.schema)
             return (yield from _delete_documents_plan(self.schema, found))
         return (yield from delete_matching_plan(condition, self.schema))
+
+
+def _number(document: Document, field: str) -> float:
+    try:
+        return number_value(document.metadata.get(field), field) or 0.0
+    except FilterError:  # another program wrote it, and its number beside it
+        return 0.0
+
+
+def _both(condition: Filter | None, other: Filter) -> Filter:
+    return other if condition is None else condition & other
 
 
 # The index
