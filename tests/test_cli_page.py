@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import shutil
@@ -16,13 +17,15 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from valkey_memory._cli import checks
 from valkey_memory._cli.commands import app
+from valkey_memory._memory import checks, stored_checks
 
 from .test_docs_site import DOCS, code, rows
 from .test_documentation import blocks
 
 PAGE = DOCS / "cli.md"
+ADVICE_PAGE = "how-to/server-settings.md"
+"""What a program hears on its own, beside what doctor finds."""
 MARK = "== block"
 COMMON = {"--url", "--key-prefix", "--timeout", "--json"}
 
@@ -116,17 +119,19 @@ def test_every_command_and_option_is_listed() -> None:
     assert {code(row[0])[0].split()[0] for row in rows("cli.md", "option")} == COMMON
 
 
-def test_every_finding_of_doctor_is_listed() -> None:
+def test_every_finding_is_listed() -> None:
     """What the checks can say, read from their source: ``...`` stands for what varies."""
     listed = Counter(
-        (check, level, code(what)[0]) for check, level, what, _ in rows("cli.md", "check")
+        (check, level, code(what)[0])
+        for page in ("cli.md", ADVICE_PAGE)
+        for check, level, what, _ in rows(page, "check")
     )
     assert listed == Counter(findings())
 
 
 def findings() -> Iterator[tuple[str, str, str]]:
-    tree = ast.parse(Path(checks.__file__).read_text())
-    for function in tree.body:
+    trees = [ast.parse(inspect.getsource(module)) for module in (checks, stored_checks)]
+    for function in [node for tree in trees for node in tree.body]:
         if not isinstance(function, ast.FunctionDef):
             continue
         for node in ast.walk(function):

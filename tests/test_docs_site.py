@@ -199,6 +199,17 @@ def simplified(condition: Filter) -> Filter:
     return condition
 
 
+def test_lines_of_the_decision_table_run() -> None:
+    page = "concepts/which-memory.md"
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(DOCS / page, "python"):
+        exec(block, namespace)  # noqa: S102
+    for row in rows(page, "situation"):
+        for line in code(row[2]):
+            if "(" in line:
+                assert eval(line, namespace), line  # noqa: S307
+
+
 # The built site
 
 

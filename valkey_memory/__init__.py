@@ -43,8 +43,10 @@ from ._memory.context import Context, LeftOut
 from ._memory.conversation_memory import ConversationMemory
 from ._memory.extraction import Extraction
 from ._memory.facts import Rejected
+from ._memory.findings import Finding
 from ._memory.long_term import LongTermMemory
 from ._memory.memories import Memory, Parts
+from ._memory.person import export_user, forget_user, import_user
 from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
@@ -78,6 +80,7 @@ __all__ = [
     "Extraction",
     "Filter",
     "FilterError",
+    "Finding",
     "Hit",
     "IndexInfo",
     "IndexMismatchError",
@@ -114,6 +117,9 @@ __all__ = [
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",
+    "export_user",
+    "forget_user",
+    "import_user",
     "VectorIndex",
 ]
 

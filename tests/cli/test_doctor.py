@@ -13,8 +13,16 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import Document, EmbeddedValkey, MessageStore, ValkeyConnection, VectorIndex
+from valkey_memory import (
+    Document,
+    EmbeddedValkey,
+    LongTermMemory,
+    MessageStore,
+    ValkeyConnection,
+    VectorIndex,
+)
 
+from ..models.words import Words
 from ..search_server import SearchSource, find
 from ..servers import admin, send
 from .conftest import Run, rows
@@ -141,6 +149,32 @@ def test_some_conversations_never_expire(run: Run, own_server: EmbeddedValkey) -
         found = findings(run(*options))
     assert found["ttl"]["what"] == "1 of 2 conversations never expire, the others do"
     assert "'endless'" in found["ttl"]["cause"]
+
+
+def test_facts_that_wait_for_extraction(run: Run, own_server: EmbeddedValkey) -> None:
+    options = ("doctor", "--url", own_server.url, "--key-prefix", "waiting:", "--json")
+    with ValkeyConnection.from_url(own_server.url) as connection:
+        memory = LongTermMemory(
+            Words(), connection=connection, index_name="waiting", search="exact"
+        )
+        store = MessageStore(connection=connection, key_prefix="waiting:", user_id="alice")
+        store.append("s", user("I like tea."))
+        send(connection, "HSET", "{waiting:s}:meta", "last_active", "1000")
+        assert "facts" not in findings(run(*options, "--memory-index", "waiting"))
+        memory.remember("Alice likes tea.", user_id="alice")
+        assert "facts" not in findings(run(*options))
+        found = findings(run(*options, "--memory-index", "waiting"))["facts"]
+        assert found["what"] == "facts of 1 of 1 conversation wait for extraction"
+        assert "'s'" in found["cause"]
+        memory.extract_facts("s", user_id="alice", model=lambda _: "[]")
+        MessageStore(connection=connection, key_prefix="waiting:").delete("s")
+        (report,) = rows(run(*options, "--memory-index", "waiting"))
+        memory.index.drop(delete_documents=True)
+    (found,) = [one for one in report["findings"] if one["check"] == "facts"]
+    assert (found["level"], found["what"]) == (
+        "ok",
+        "0 conversations, facts of none wait for extraction",
+    )
 
 
 def test_a_service_that_permits_no_config(run: Run, own_server: EmbeddedValkey) -> None:

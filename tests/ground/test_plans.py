@@ -16,6 +16,7 @@ from valkey_memory import (
     MessageStore,
     ValkeyConnection,
 )
+from valkey_memory._attempts import attempted_plan
 from valkey_memory._conversations import changes
 from valkey_memory._keys import SIDECARS, sidecar
 from valkey_memory._models.chat import Ask
@@ -30,7 +31,6 @@ from valkey_memory._plans import (
     Plan,
     Request,
     Work,
-    attempted_plan,
     change_plan,
     changes_plan,
     run,

@@ -586,3 +586,12 @@ def test_threads_share_one_memory(plain_memory: LongTermMemory) -> None:
         thread.join()
     for number in range(4):
         assert len(plain_memory.list(f"u{number}")) == 20
+
+
+def test_pages_of_one_moment_miss_nothing(plain_memory: LongTermMemory) -> None:
+    """The server promises no order of equal numbers."""
+    conversation = [m for n in range(60) for m in turn(f"Question {n}", f"Answer {n}")]
+    ids = plain_memory.remember_turn("s1", conversation, user_id="a", created_at=1_000)
+    pages = [plain_memory.list("a", limit=25, offset=start) for start in range(0, 125, 25)]
+    assert [one.id for page in pages for one in page] == ids[::-1]
+    assert {one.created_at.timestamp() for one in pages[0]} == {1_000}

@@ -1,11 +1,11 @@
-"""``doctor``: the facts, gathered in one place, and what ``checks`` makes of them."""
+"""``doctor``: the facts, gathered in one place, and what the checks of ``_memory`` make of them."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -15,14 +15,16 @@ from rich.text import Text
 
 from .._errors import ConfigurationError, ValkeyMemoryError
 from .._keys import check_prefix
+from .._memory.advice import permitted_plan, server_facts_plan
+from .._memory.checks import diagnose
+from .._memory.findings import Conversations, Facts, Finding, Level, Waiting
+from .._memory.waiting import waiting_plan
+from .._plans import Plan
 from .._server.clients import WHEELS
 from .._server.connection import ValkeyConnection
-from .._server.nodes import nodes_plan
-from .._vectors.discovery import FoundIndex, commands_plan, indexes_plan
+from .._vectors.discovery import FoundIndex, index_plan, indexes_plan
 from . import output
 from .app import FAILED, Json, KeyPrefix, Timeout, Url, own_version
-from .checks import diagnose
-from .facts import Conversations, Facts, Finding, Level
 from .models import embed_query
 from .output import amount, out, say
 from .walking import conversation_pages
@@ -51,6 +53,14 @@ def doctor(
             "bedrock:MODEL_ID or module:attribute. It embeds one word.",
         ),
     ] = None,
+    memory_index: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The index of the long-term memory: do conversations wait for extraction of "
+            "facts?",
+        ),
+    ] = "memory",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings, too.")] = False,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
@@ -71,7 +81,7 @@ def doctor(
     with ValkeyConnection.from_url(
         url, request_timeout=timeout, client_name="valkey-memory-cli"
     ) as connection:
-        findings = diagnose(gather(connection, key_prefix, index, dimension))
+        findings = diagnose(gather(connection, key_prefix, index, dimension, memory_index))
         address = connection.address
     levels = [finding.level for finding in findings]
     problems, warnings = levels.count("problem"), levels.count("warning")
@@ -140,24 +150,25 @@ def installed_wheels() -> dict[str, str | None]:
 
 
 def gather(
-    connection: ValkeyConnection, key_prefix: str, index: str | None, dimension: int | None
+    connection: ValkeyConnection,
+    key_prefix: str,
+    index: str | None,
+    dimension: int | None,
+    memory_index: str,
 ) -> Facts:
     """Ask for everything that the checks judge. Reads only."""
     wheels = installed_wheels()
     try:
-        nodes = connection.run(nodes_plan())
-        commands = connection.run(commands_plan())
-        return Facts(
+        facts = connection.run(server_facts_plan())
+        return replace(
+            facts,
             wheels=wheels,
             address=connection.address,
-            cluster=any(node.cluster for node in nodes),
-            nodes=nodes,
-            search_commands=commands.search,
-            json_commands=commands.json,
             conversations=_conversations(connection, key_prefix),
-            indexes=_indexes(connection, commands.indexes, index),
+            indexes=_indexes(connection, facts.listed, index),
             index=index,
             dimension=dimension,
+            waiting=connection.run(permitted_plan(_waiting_plan(memory_index, key_prefix))),
         )
     except ValkeyMemoryError as error:
         return Facts(wheels=wheels, address=connection.address, failure=error)
@@ -182,3 +193,8 @@ def _indexes(
         names.append(wanted)
     found = connection.run(indexes_plan(names))
     return None if listed is None and not found else found
+
+
+def _waiting_plan(memory_index: str, key_prefix: str) -> Plan[Waiting | None]:
+    index = yield from index_plan(memory_index)
+    return (yield from waiting_plan(index, key_prefix))

@@ -12,6 +12,9 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from .._memory.wording import amount as amount
+from .._memory.wording import size as size
+
 # Control characters of ASCII and Latin 1, marks that turn the direction of text, and lone
 # surrogates. All of them may stand in JSON strings, and their escapes mean the same there.
 _UNSAFE = re.compile(
@@ -61,18 +64,6 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(visible(orjson.dumps(value).decode()) + "\n")
 
 
-def size(number: int | None) -> str:
-    """Bytes for people: ``1.5 KB`` is 1,500 bytes."""
-    if number is None:
-        return "unknown"
-    amount = float(number)
-    for unit in ("B", "KB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
-
-
 def duration(seconds: float | None) -> str:
     """A TTL for people, two units at most; None is ``never``."""
     if seconds is None:
@@ -99,8 +90,3 @@ def moment(milliseconds: object) -> str:
     except (OverflowError, ValueError, OSError):
         return ""
     return when.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def amount(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 message``, ``2,000 messages``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

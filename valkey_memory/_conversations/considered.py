@@ -185,6 +185,22 @@ def _text(replies: Sequence[Any]) -> str | None:
     return None if replies[0] is None else replies[0].decode(errors="replace")
 
 
+# KEYS are the list, the archived one, and `memory`. A conversation without messages has none left.
+_NEWEST_IS_CONSIDERED = f"""
+local raw = redis.call('LINDEX', KEYS[1], -1) or redis.call('LINDEX', KEYS[2], -1)
+if not raw then return 1 end
+return redis.call('HEXISTS', KEYS[3], 'c' .. string.sub(redis.sha1hex(raw), 1, {_DIGITS}))
+"""
+
+
+def newest_is_considered(key: str) -> Change[bool]:
+    """Whether the newest message was considered: those before it were, too, as it goes in order."""
+    sidecars = (_keys.sidecar(key, name) for name in (_keys.ARCHIVED, _keys.MEMORY))
+    command = ("EVAL_RO", _NEWEST_IS_CONSIDERED, "3", key, *sidecars)
+    operation = f"look for new messages of {key!r}"
+    return Change(operation, key, (command,), lambda replies: bool(replies[0]), read_only=True)
+
+
 # Further argument: the mark.
 _MARK = framed(
     _HEAD + "if held[1] == owner then call('HSET', memory, 'mark', ARGV[at + 1]) end",

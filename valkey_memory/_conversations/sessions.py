@@ -90,18 +90,21 @@ def record_key(key_prefix: str, session_id: str) -> str:
     return _keys.sidecar(_keys.list_key(key_prefix, session_id), _keys.META)
 
 
-def session_plan(key_prefix: str, session_id: str) -> Plan[Session | None]:
+def read_record(key_prefix: str, session_id: str) -> Change[Session | None]:
     """The record of a conversation."""
     key = record_key(key_prefix, session_id)
-    return change_plan(
-        Change(
-            f"read the record of {session_id!r}",
-            key,
-            (("HGETALL", key),),
-            lambda replies: read_session(session_id, replies[0]),
-            read_only=True,
-        )
+    return Change(
+        f"read the record of {session_id!r}",
+        key,
+        (("HGETALL", key),),
+        lambda replies: read_session(session_id, replies[0]),
+        read_only=True,
     )
+
+
+def session_plan(key_prefix: str, session_id: str) -> Plan[Session | None]:
+    """The record of a conversation."""
+    return change_plan(read_record(key_prefix, session_id))
 
 
 # Changing

@@ -1,1 +1,1 @@
-"""What a person calls memory: summaries, messages and facts of a user, episodes, their recall."""
+"""What a person calls memory: summaries, recall, facts, episodes, all of them in a turn."""

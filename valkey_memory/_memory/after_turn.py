@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from .._attempts import attempted_plan
 from .._conversations import changes
 from .._errors import InvalidArgumentError
 from .._messages.elements import readable
 from .._models.chat import check_chat_model
-from .._plans import Aside, Plan, attempted_plan, change_plan
+from .._plans import Aside, Plan, change_plan
 from .extraction import Extraction, Extractor, extract_plan
 from .jobs import BackgroundJobs
 from .long_term import LongTermMemory

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .. import _keys
+from .._attempts import attempted_plan
 from .._conversations import considered
 from .._conversations.listing import Walk
 from .._conversations.sessions import Session, of_user_plan, session_plan
 from .._errors import ValkeyMemoryError
-from .._plans import Now, Plan, attempted_plan, change_plan
+from .._plans import Now, Plan, change_plan
 from .episodes import Teller, store_episode_plan
 from .extraction import LEASE_MS, Extraction, Extractor, extract_plan
 from .jobs import NewOwner
@@ -75,12 +76,18 @@ def consolidate_plan(teller: Teller, due: Due, progress: Progress | None) -> Pla
         for session in page:
             if due.limit is not None and len(found.done) + len(found.failed) >= due.limit:
                 return found
-            if _is_due(session, now - due.idle_ms):
+            if is_due(session, now - due.idle_ms):
                 found = yield from _one_plan(teller, session, found, progress)
     return found
 
 
-def _is_due(session: Session, before_ms: int) -> bool:
+def mark_of(session: Session) -> str:
+    """What a conversation is marked with when it was worked on as it is."""
+    return f"{session.message_count}@{session.last_active}"
+
+
+def is_due(session: Session, before_ms: int) -> bool:
+    """Whether the record says whose conversation it is, and that it was not written to since."""
     active = session.last_active
     return bool(session.user_id) and active is not None and active * 1000 <= before_ms
 
@@ -132,7 +139,7 @@ def _one_plan(
     """``found`` with what became of a conversation, unless it was done since its last write."""
     one = session.session_id
     key = _keys.list_key(teller.key_prefix, one)
-    mark = f"{session.message_count}@{session.last_active}"
+    mark = mark_of(session)
     if (yield from change_plan(considered.read_mark(key))) == mark:
         return found
     if progress is not None:

@@ -16,20 +16,21 @@ from typing import Any
 import orjson
 
 from .._arguments import check_text
+from .._attempts import attempted_plan
 from .._conversations import considered
 from .._conversations.considered import Fresh
 from .._errors import ValkeyMemoryError
 from .._messages.elements import readable
 from .._models.chat import check_chat_model
 from .._models.structured import Answer, AskForObjects
-from .._plans import Now, Plan, attempted_plan, change_plan
+from .._plans import Now, Plan, change_plan
 from .._vectors.documents import Document
 from .._vectors.questions import Matching, Nearest
 from .._vectors.text_index import TextIndex
 from . import facts
 from .facts import Numbered, Rejected
 from .jobs import NewOwner
-from .memories import CURRENT, FACT, memory_of, new_document
+from .memories import CURRENT, FACT, ORDER, memory_of, new_document
 from .remembering import Rules, ended, names_plan
 from .scope import scope
 from .turns import said, said_all
@@ -225,7 +226,7 @@ def _known_plan(extractor: Extractor, text: str) -> Plan[list[Document]]:
     nearest, newest = yield from plans.ask_plan(
         [
             Nearest(plans.packed(vector), _KNOWN, condition, embeddings=True),
-            Matching(condition, _KNOWN, "created_at", descending=True, embeddings=True),
+            Matching(condition, _KNOWN, ORDER, descending=True, embeddings=True),
         ]
     )
     found = {one.id: one for one in (*(hit.document for hit in nearest), *newest)}

@@ -16,6 +16,7 @@ from .._vectors.engine import Search
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.schema import Algorithm
 from .._vectors.text_index import TextIndex
+from .advice import Advising
 from .episodes import forget_plan
 from .learning import Learning
 from .memories import FACT, FIELDS, Time
@@ -33,7 +34,7 @@ class _Missing(enum.Enum):
 _MISSING = _Missing.MISSING
 
 
-class LongTermMemory(Reading, Learning):
+class LongTermMemory(Reading, Learning, Advising):
     """Memories of many users in one index: messages of any session, facts, and kinds of your own.
 
     Each call names the user whose memories it reads or writes, and sees no others, whatever the ids
@@ -111,6 +112,7 @@ class LongTermMemory(Reading, Learning):
             ttl=ttl,
             exact_limit=exact_limit,
         )
+        self._told = {}
         self.embedding = embedding
         self.index = self._texts.index
         self.connection = self.index.connection

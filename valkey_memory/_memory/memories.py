@@ -6,13 +6,14 @@ import datetime as dt
 import hashlib
 import math
 import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from numbers import Real
 from typing import Any, TypeAlias
 
-from .._arguments import check_text, shown
+from .._arguments import MAXIMUM, check_text, shown
 from .._errors import InvalidArgumentError
 from .._filters.expressions import FieldType
 from .._vectors.documents import Document
@@ -25,6 +26,8 @@ MESSAGE, FACT, EPISODE = "message", "fact", "episode"
 
 WORDS = "words"
 """The terms of the text, in their order, for ranking. It is in no index."""
+ORDER = "order"
+"""By time, and what was said or learned in the same millisecond one after the other."""
 TERMS = "terms"
 TERMS_INDEXED = 2_000
 """So many different terms of a text are found by."""
@@ -39,6 +42,7 @@ FIELDS: dict[str, FieldType] = {
     "valid_until": "numeric",
     "importance": "numeric",
     "seq": "numeric",
+    ORDER: "numeric",
     TERMS: "tag",
 }
 """What of a memory can be filtered. Times are Unix milliseconds."""
@@ -211,6 +215,7 @@ def new_document(
         "speaker": speaker_tags(who) if who else None,
         "state": CURRENT,
         "created_at": created_ms,
+        ORDER: _order(document_id, created_ms, own.get("seq")),
         "importance": importance,
         WORDS: " ".join(found),
         TERMS: term_tags(user_id, found),
@@ -219,6 +224,12 @@ def new_document(
         **own,
     }
     return Document(document_id, text, {key: v for key, v in values.items() if v is not None})
+
+
+def _order(document_id: str, created_ms: int, seq: int | None) -> int:
+    place = zlib.crc32(document_id.encode()) if seq is None else seq
+    # Of times before 1684 and after 2255 all have one place: the server's numbers end there.
+    return min(max(created_ms * 1000 + place % 1000, -MAXIMUM), MAXIMUM)
 
 
 def memory_of(document: Document) -> Memory:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from .._arguments import TTL, check_text
 from .._plans import Plan
 from .._vectors.text_index import TextIndex
-from .memories import FACT, Memory, Time, memories_of
+from .memories import FACT, ORDER, Memory, Time, memories_of
 from .recall import Mode, recall_plan, wanted
 from .remembering import Rules
 from .scope import scope
@@ -144,8 +144,6 @@ class Reading:
             offset: Leave out so many of the newest: the next page.
             ended: Also what holds no more.
 
-        Those of one time come in the order of their ids.
-
         Round trips: one; on a server with valkey-search one more where there are other pages.
         """
         return self._texts.index.run(
@@ -179,7 +177,7 @@ class Reading:
         kinds = None if kind is None else (check_text(kind, "kind"),)
         condition = scope(user_id, kinds, session_id, ended=ended).condition()
         plans = self._texts.index.plans
-        found = yield from plans.page_plan(condition, offset, limit, "created_at", True, False)
+        found = yield from plans.page_plan(condition, offset, limit, ORDER, True, False)
         return memories_of(found)
 
     def facts(

@@ -32,7 +32,7 @@ from .._vectors.ranking import (
     rank,
 )
 from .episodes import with_messages_plan
-from .memories import MESSAGE, TERMS, WORDS, Memory, Parts, memory_of, term_tags
+from .memories import MESSAGE, ORDER, TERMS, WORDS, Memory, Parts, memory_of, term_tags
 from .question import Question, one_speaker
 from .scope import Scope, scope
 
@@ -158,7 +158,7 @@ def _ranked_plan(
     elif not by_vector and (rarest := among.rarest(among.documents)[:1]):
         # Of what has a common word only the newest are ranked.
         condition = _having(wanted.scope, *rarest)
-        asked.append(Matching(condition, MOST_WITH_WORDS, "created_at", descending=True))
+        asked.append(Matching(condition, MOST_WITH_WORDS, ORDER, descending=True))
     if asked:
         answers = yield from plans.ask_plan(asked, fresh=not (by_words or beside))
         nearest = answers[0] if by_vector else []

@@ -26,7 +26,7 @@ from .context import Context, LeftOut, is_notes
 from .episodes import forget_plan
 from .extraction import Extraction
 from .long_term import LongTermMemory
-from .memories import FACT, Memory, memories_of
+from .memories import FACT, ORDER, Memory, memories_of
 from .recall import recall_beside_plan, wanted
 from .scope import scope
 from .turns import said
@@ -135,7 +135,7 @@ class TurnMemory(Generic[M]):
         beside: list[IndexQuestion] = []
         if settings.facts:
             facts = scope(self.user_id, (FACT,)).condition()
-            newest = Matching(facts, settings.facts, "created_at", descending=True)
+            newest = Matching(facts, settings.facts, ORDER, descending=True)
             beside = [newest, Counted(facts)]
         plans = memory.index.plans
         recalled: list[Memory] = []

@@ -7,13 +7,13 @@ with the vector in ``_embedding``, and a stream of changes at ``{name}:changes``
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from .. import _keys
 from .._errors import CommandError, IndexNotFoundError, UnknownCommandError
-from .._filters.expressions import FieldType
-from .._filters.query import compile_filter
+from .._filters.expressions import FieldType, TagIn
+from .._filters.query import SEPARATOR, compile_filter, encode_tag
 from .._plans import Command, Plan, Reply, Request, Scan, ScanPage, answered
 from .schema import (
     EMBEDDING,
@@ -174,6 +174,35 @@ def exact_index_plan(name: str) -> Plan[FoundIndex | None]:
         fields=stored_fields(one for reply in replies[1::3] for one in answered(reply)),
         bytes_per_document=_mean(replies[2::3]),
     )
+
+
+def has_tag_plan(index: FoundIndex, name: str, values: Iterable[str]) -> Plan[bool]:
+    """Whether any document has one of ``values`` in the tag field ``name``.
+
+    One round trip; of exact search, it walks the keyspace up to the first that has.
+    """
+    wanted = tuple(values)
+    if index.fields.get(name) != "tag":
+        return False
+    operation = f"look at documents of {index.name!r}"
+    if index.search == "server":
+        query = compile_filter(TagIn(name, wanted))
+        command = ("FT.SEARCH", index.name, query, "NOCONTENT", "LIMIT", "0", "1", "DIALECT", "2")
+        (reply,) = yield Request(operation, (command,), repeatable=True)
+        return bool(reply[0])
+    encoded = {encode_tag(value) for value in wanted}
+    stored = identifier("hash", "tag", name)
+    scan = Scan(operation, _keys.scan_pattern(_keys.document_prefix(index.name)), "hash")
+    while True:
+        page: ScanPage = yield scan
+        commands: tuple[Command, ...] = tuple(("HGET", key, stored) for key in page.keys)
+        replies = (yield Request(operation, commands, repeatable=True)) if commands else ()
+        tags = (reply.decode(errors="replace").split(SEPARATOR) for reply in replies if reply)
+        if any(encoded.intersection(some) for some in tags):
+            return True
+        if page.cursor is None:
+            return False
+        scan = replace(scan, cursor=page.cursor)
 
 
 def declared(fields: Mapping[str, str]) -> dict[str, FieldType]:

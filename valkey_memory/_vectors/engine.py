@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeAlias
 
-from .._errors import SearchUnavailableError
+from .._errors import IndexMismatchError, SearchUnavailableError
 from .._filters.expressions import Filter
 from .._plans import Plan
 from . import exact, server
 from .documents import Document, OnCorrupt
 from .questions import Counted, Question
-from .schema import IndexInfo, IndexSchema
+from .schema import IndexInfo, IndexSchema, check_fits
 from .walk import dimensions_plan
 
 Mode: TypeAlias = Literal["server", "exact"]
@@ -198,6 +198,21 @@ def drop_plan(schema: IndexSchema, search: Search, *, delete_documents: bool) ->
     if not delete_documents:
         return False
     return (yield from exact.drop_plan(exact_schema(schema)))
+
+
+def misfit_plan(schema: IndexSchema, mode: Mode, exact_limit: int) -> Plan[str]:
+    """Why what is stored cannot serve ``schema``; nothing where it can, or where nothing is.
+
+    Unlike a choice it makes no index. Exact search may walk the keyspace for that.
+    """
+    try:
+        if mode == "exact":
+            yield from exact.open_plan(exact_schema(schema), exact_limit, "skip")
+        elif (found := (yield from server.probe_plan(schema))) is not None:
+            check_fits(found, schema.of_dimension(found.dimension or None))
+    except IndexMismatchError as error:
+        return str(error)
+    return ""
 
 
 def exact_schema(schema: IndexSchema) -> IndexSchema:

@@ -40,6 +40,8 @@ class IndexPlans:
     Attributes:
         schema: The index as it was asked for. Its dimension is filled in when it is learned.
         engine: What searches; None before a plan chose it.
+        search: As it was asked for.
+        exact_limit: Documents that exact search accepts.
     """
 
     def __init__(
@@ -66,8 +68,8 @@ class IndexPlans:
         numpy()
         self.schema = schema
         self.engine: Engine | None = None
-        self._search: Search = search
-        self._exact_limit = exact_limit
+        self.search: Search = search
+        self.exact_limit = exact_limit
         self._on_corrupt = on_corrupt
         self._given = schema
         self._ttl_ms = ttl_to_milliseconds(ttl)
@@ -78,10 +80,10 @@ class IndexPlans:
         ttl_ms = self._ttl_ms
         return {
             **{each.name: getattr(self._given, each.name) for each in fields(self._given)},
-            "search": self._search,
+            "search": self.search,
             "ttl": None if ttl_ms is None else timedelta(milliseconds=ttl_ms),
             "refresh_ttl_on_read": self._read_ttl_ms is not None,
-            "exact_limit": self._exact_limit,
+            "exact_limit": self.exact_limit,
             "on_corrupt": self._on_corrupt,
         }
 
@@ -99,9 +101,9 @@ class IndexPlans:
         """What searches: chosen once, and once more when the dimension was not known."""
         engine = self.engine
         if engine is None or engine.schema.dimension is None:
-            search = self.mode or self._search
+            search = self.mode or self.search
             engine = yield from choose_plan(
-                self.schema, search, self._exact_limit, self._on_corrupt, length
+                self.schema, search, self.exact_limit, self._on_corrupt, length
             )
             self.engine = engine
             self.schema = self.schema.of_dimension(engine.schema.dimension)
@@ -148,7 +150,7 @@ class IndexPlans:
         return (yield from self._asked_plan(engine.wait_plan(timeout)))
 
     def drop_plan(self, delete_documents: bool) -> Plan[bool]:
-        search, self.engine = self.mode or self._search, None
+        search, self.engine = self.mode or self.search, None
         return (yield from drop_plan(self.schema, search, delete_documents=delete_documents))
 
     def upsert_plan(

@@ -1,4 +1,4 @@
-"""What ``doctor`` judges: one pure function per check, from the facts to findings.
+"""What is judged of a server: one pure function per check, from the facts to findings.
 
 A fact that the server would not tell is None, and is called unknown, not wrong.
 """
@@ -15,9 +15,9 @@ from .._errors import (
     PermissionDeniedError,
 )
 from .._server.nodes import Node
-from .._vectors.discovery import FoundIndex
-from .facts import Facts, Finding, Version, dotted, module_version, version
-from .output import amount, size
+from .findings import Facts, Finding, Version, dotted, module_version, version
+from .stored_checks import check_indexes, check_memory, check_ttls, check_waiting
+from .wording import amount, size
 
 OLDEST_SERVER: Version = (7, 2)
 OLDEST_SEARCH: Version = (1, 2)
@@ -124,7 +124,10 @@ def check_server(facts: Facts) -> Iterator[Finding]:
 
 
 def check_search(facts: Facts) -> Iterator[Finding]:
-    """valkey-search is there, and new enough."""
+    """valkey-search is there, and new enough, for whoever wants it."""
+    wanted = "auto" if facts.memory is None else facts.memory.search
+    if wanted == "exact" or (wanted == "server" and not facts.search_commands):
+        return  # nobody misses it; or ``check_memory`` says that nothing works without it
     if facts.search_commands is False:
         yield Finding(
             "search",
@@ -284,93 +287,6 @@ def check_persistence(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def check_ttls(facts: Facts) -> Iterator[Finding]:
-    """Conversations expire, or they do not; some of each is an oversight."""
-    found = facts.conversations
-    if found is None:
-        return
-    looked = amount(found.looked_at, "conversation")
-    if found.more:
-        looked = f"the first {looked}"
-    endless = len(found.without_ttl)
-    if not found.looked_at:
-        yield Finding("ttl", "ok", "no conversations under this key prefix")
-    elif endless and endless < found.looked_at:
-        examples = ", ".join(repr(one) for one in found.without_ttl[:3])
-        yield Finding(
-            "ttl",
-            "warning",
-            f"{endless:,} of {looked} never expire, the others do",
-            "A writer without ttl= made them, such as another program or an older release: "
-            + examples
-            + (", ..." if endless > 3 else "")
-            + ".",
-            "Pass the same ttl= to every store, and end these with "
-            "MessageStore().set_ttl(session_id, seconds).",
-        )
-    else:
-        yield Finding("ttl", "ok", f"{looked}, {'none expires' if endless else 'all expire'}")
-
-
-def check_indexes(facts: Facts) -> Iterator[Finding]:
-    """Every document is in its index, and the index has the shape that was asked for."""
-    if facts.indexes is None:
-        yield Finding("index", "ok", "indexes unknown: the server does not list them")
-        return
-    for index in facts.indexes:
-        findings = list(_index_findings(facts, index))
-        what = f"index {index.name!r}: {amount(index.documents, 'document')}, "
-        shape = f"{index.dimension} numbers, {index.storage}, {index.search} search"
-        yield from findings or [Finding("index", "ok", what + shape)]
-    if facts.index is not None and facts.index not in {one.name for one in facts.indexes}:
-        yield Finding(
-            "index",
-            "problem",
-            f"there is no index {facts.index!r}",
-            f"The server has {', '.join(repr(one.name) for one in facts.indexes) or 'none'}.",
-            "Check the name and the server; the first write of a vector store makes its index.",
-        )
-
-
-def _index_findings(facts: Facts, index: FoundIndex) -> Iterator[Finding]:
-    wanted = facts.dimension
-    if index.name == facts.index and not index.dimension:
-        yield Finding(
-            "index",
-            "problem",
-            f"index {index.name!r} has no vector field _embedding",
-            "Another library or program made it.",
-            "Use another index name.",
-        )
-    elif index.name == facts.index and wanted is not None and index.dimension != wanted:
-        yield Finding(
-            "index",
-            "problem",
-            f"index {index.name!r} has vectors of {index.dimension} numbers, not {wanted}",
-            "It was made with another embedding model, or with another size asked of it. Such "
-            "vectors cannot be compared.",
-            "Use the model that it was made with, or another index name for this one; or drop the "
-            "index with its documents and embed them again.",
-        )
-    if index.failures:
-        yield Finding(
-            "index",
-            "problem",
-            f"{amount(index.failures, 'document')} of index {index.name!r} could not be indexed",
-            "They are stored and no search finds them: their vectors have another length, or a "
-            "field another type. Other programs wrote them; this library refuses such documents.",
-            f"Look at the keys {index.name}:*, and write those documents anew through the library.",
-        )
-    if not index.ready:
-        yield Finding(
-            "index",
-            "warning",
-            f"index {index.name!r} is still being filled",
-            "Documents that were there before the index are indexed in the background.",
-            "Wait: VectorIndex.wait_until_ready, or run this again in a moment.",
-        )
-
-
 Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
 
 OFFLINE: tuple[Check, ...] = (check_wheels, check_connection)
@@ -384,10 +300,28 @@ ONLINE: tuple[Check, ...] = (
     check_persistence,
     check_ttls,
     check_indexes,
+    check_waiting,
 )
+
+ADVICE: tuple[Check, ...] = (
+    check_server,
+    check_search,
+    check_eviction,
+    check_persistence,
+    check_indexes,
+    check_memory,
+    check_waiting,
+)
+"""Those that concern a ``LongTermMemory``."""
 
 
 def diagnose(facts: Facts) -> list[Finding]:
     """Every check that these facts allow, in order."""
     checks = OFFLINE if facts.failure is not None else OFFLINE + ONLINE
     return [finding for check in checks for finding in check(facts)]
+
+
+def advise(facts: Facts) -> tuple[Finding, ...]:
+    """What is not ok for a ``LongTermMemory``."""
+    found = (finding for check in ADVICE for finding in check(facts))
+    return tuple(finding for finding in found if finding.level != "ok")

@@ -1,4 +1,4 @@
-"""What doctor judges, by the functions that judge, from facts as servers give them."""
+"""What doctor and advice judge, by the functions that judge, from facts as servers give them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from valkey_memory import AuthenticationError, ConnectionFailedError
-from valkey_memory._cli.checks import check_wheels, diagnose
-from valkey_memory._cli.facts import Conversations, Facts, Finding, module_version
+from valkey_memory._memory.checks import advise, check_wheels, diagnose
+from valkey_memory._memory.findings import (
+    Conversations,
+    Facts,
+    Finding,
+    MemoryIndex,
+    Waiting,
+    module_version,
+)
 from valkey_memory._server.nodes import Node
 from valkey_memory._vectors.discovery import FoundIndex
 
@@ -144,6 +151,11 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
         replace(HEALTHY, indexes=(replace(INDEX, ready=False),)),
         "warning", "still being filled", "background", "Wait",
     ),
+    (
+        "facts that wait",
+        replace(HEALTHY, waiting=Waiting(1000, ["a", "b\n", "c", "d"], more=True)),
+        "warning", "facts of 4 of the first 1,000 ", "'a', 'b\\n', 'c', ...", "consolidate",
+    ),
     ("old", node(version="7.0.5"), "problem", "Valkey 7.0.5 is too old", "7.2", "7.2 or later"),
     ("hangs", node(version="9.1.1"), "warning", "can hang", "pipeline", "9.1.2 or later"),
     ("redis", node(name="redis", version="7.4.0"), "warning", "redis 7.4.0", "Valkey", "7.2"),
@@ -201,3 +213,73 @@ def test_wheels_that_differ(wheels: dict[str, str | None], what: str, fix: str) 
 
 def test_module_versions_have_a_byte_for_each_part() -> None:
     assert module_version(65538) == (1, 0, 2)
+
+
+def memory(**changes: Any) -> Facts:
+    """What a memory asks that is well; with ``changes`` of it."""
+    return replace(
+        HEALTHY, memory=replace(MemoryIndex("memories", "auto", 20_000), **changes), index=None
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        memory(),
+        replace(memory(), json_commands=False, conversations=Conversations(2, ["a"])),
+        replace(memory(search="exact"), search_commands=False),
+        replace(memory(search="exact"), nodes=(replace(NODE, modules={"search": 0x010002}),)),
+        replace(memory(), waiting=Waiting(5)),
+    ],
+)
+def test_what_is_no_matter_of_a_memory_is_no_advice(facts: Facts) -> None:
+    assert advise(facts) == ()
+
+
+ADVICE: list[tuple[str, Facts, str, str, str, str]] = [
+    (
+        "no search",
+        replace(memory(), search_commands=False),
+        "warning", "no search module", "in the client", "valkey-bundle",
+    ),
+    (
+        "no search, and it is needed",
+        replace(memory(search="server"), search_commands=False),
+        "problem", 'search is "server"', "every call of this memory fails", 'search="auto"',
+    ),
+    (
+        "a misfit",
+        memory(misfit="index 'memories' exists, but its dimension is 2, not 3"),
+        "problem", "does not match this memory", "is 2, not 3.", "embedding model",
+    ),
+    (
+        "no index",
+        memory(documents=3),
+        "warning", "no index has 3 documents of 'memories'", "dropped", "wait_until_ready",
+    ),
+    (
+        "nearly too many",
+        memory(search="exact", documents=16_001),
+        "warning", "nearly too large", "16,001 memories of 20,000", "exact_limit=",
+    ),
+    (
+        "too many",
+        memory(search="exact", documents=20_001),
+        "problem", "too large for exact search", "recall fails", "exact_limit=",
+    ),
+    (
+        "evicts",
+        replace(memory(), nodes=(replace(NODE, maxmemory_policy="allkeys-lru"),)),
+        "problem", "throws memory away", "maxmemory", "noeviction",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ADVICE, ids=lambda case: case[0])
+def test_advice_names_cause_and_fix(case: Any) -> None:
+    _, facts, level, what, cause, fix = case
+    (finding,) = advise(facts)
+    assert finding.level == level
+    assert what in finding.what
+    assert cause in finding.cause
+    assert fix in finding.fix
