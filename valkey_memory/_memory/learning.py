@@ -147,6 +147,15 @@ class Learning:
             limit: At most so many conversations.
             episode_ttl: How long episodes are kept; by default as the memory says.
             progress: Called with each session id, before it is worked on.
+
+        Returns:
+            What was done, and what failed, and why. What a model throws is told there.
+
+        Raises:
+            InvalidArgumentError: An argument cannot be.
+
+        Round trips: for each conversation one or two that look whether it is due; for one that is,
+        three more, and those of ``extract_facts`` and ``store_episode``.
         """
         return self._texts.index.run(
             self._consolidate_plan(model, idle, user_id, limit, episode_ttl, progress)

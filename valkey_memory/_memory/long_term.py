@@ -135,8 +135,8 @@ class LongTermMemory(Reading, Learning, Advising):
     ) -> str:
         """Store a text, and return its id.
 
-        Nearly the same text of the same user and kind, but for case, articles and punctuation, is
-        stored once: the first stays as it is, and its id is returned.
+        Nearly the same text of the same user and kind, but for case, articles and punctuation
+        around words, is stored once: the first stays as it is, and its id is returned.
 
         Args:
             text: What is remembered.

@@ -13,7 +13,7 @@ from itertools import islice
 from numbers import Real
 from typing import Any, TypeAlias
 
-from .._arguments import check_text, shown
+from .._arguments import MAXIMUM, check_text, shown
 from .._errors import InvalidArgumentError
 from .._filters.expressions import FieldType
 from .._vectors.documents import Document
@@ -228,7 +228,8 @@ def new_document(
 
 def _order(document_id: str, created_ms: int, seq: int | None) -> int:
     place = zlib.crc32(document_id.encode()) if seq is None else seq
-    return created_ms * 1000 + place % 1000
+    # Of times before 1684 and after 2255 all have one place: the server's numbers end there.
+    return min(max(created_ms * 1000 + place % 1000, -MAXIMUM), MAXIMUM)
 
 
 def memory_of(document: Document) -> Memory:

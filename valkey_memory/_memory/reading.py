@@ -144,8 +144,6 @@ class Reading:
             offset: Leave out so many of the newest: the next page.
             ended: Also what holds no more.
 
-        Those of one time come in the order of their ids.
-
         Round trips: one; on a server with valkey-search one more where there are other pages.
         """
         return self._texts.index.run(
