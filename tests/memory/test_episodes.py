@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from valkey_memory import (
     ModelAnswerError,
 )
 from valkey_memory._memory import consolidation, extraction
+from valkey_memory._memory.memories import episode_name
 from valkey_memory._plans import run
 
 from ..servers import send
@@ -298,3 +300,36 @@ def test_hostile_users_have_their_own_episodes(plain: Setting) -> None:
     for user in HOSTILE_IDS[1::2]:
         (found,) = plain.memory.recall("bread", user_id=user, kinds=["episode"])
         assert len(found.messages) == 2
+
+
+def test_somebody_elses_conversation_is_refused(setting: Setting) -> None:
+    owned(setting, "alice").extend("hers", SKYE)
+    model = ScriptedModel(worker)
+    calls: list[Callable[[], object]] = [
+        lambda: setting.memory.store_episode("hers", user_id="bob", model=model),
+        lambda: setting.memory.extract_facts("hers", user_id="bob", model=model),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError, match="'hers' is not of user 'bob'"):
+            call()
+    assert (model.prompts, setting.memory.list("bob")) == ([], [])
+    assert setting.memory.store_episode("hers", user_id="alice", model=model)
+    assert not setting.memory.extract_facts("hers", user_id="alice", model=model).busy
+
+
+def test_a_copy_without_its_document_goes_by_itself(plain: Setting) -> None:
+    """Nothing would lead to it, when its user is forgotten."""
+    plain.say(*BREAD)
+    memory = plain.plain
+    plan = memory._episode_plan("s1", "alice", ScriptedModel(teller), None)
+    key = f"{{{memory.index.name}:{episode_name('alice', 's1')}}}:conversation"
+    for steps in range(30):
+        try:
+            run(plan, killed_after(steps, memory.connection._execute))
+            break
+        except Killed:
+            stored = bool(memory.list("alice"))
+            left = send(memory.connection, "TTL", key)
+            assert left == -2 or 0 < left <= 3_600 or (stored and left == -1)
+            plan = memory._episode_plan("s1", "alice", ScriptedModel(teller), None)
+    assert send(memory.connection, "TTL", key) == -1

@@ -34,8 +34,9 @@ local free = (tonumber(held[2]) or 0) <= now or held[1] == owner
 """
 
 # Further arguments: for how many milliseconds, how many new messages to return at most, how many to
-# look at. Returns the number of new messages, the oldest of them, how often it failed, and up to
-# two messages before; nothing where somebody else has the claim. What does not exist is not made.
+# look at. Returns the number of new messages, the oldest of them, how often it failed, up to two
+# messages before, and whose it is; nothing where somebody else has the claim. What does not exist
+# is not made.
 _CLAIM = framed(
     _HEAD
     + f"""
@@ -57,7 +58,8 @@ if free then
     call('HSET', memory, 'claim', owner, 'claimed_until',
       string.format('%.0f', now + ARGV[at + 1]))
   end
-  result = {{count, fresh, call('HGET', memory, 'failures') or '0', before}}
+  result = {{count, fresh, call('HGET', memory, 'failures') or '0', before,
+    call('HGET', KEYS[{number_of(_keys.META)}], 'user_id') or ''}}
 end
 """
 )
@@ -109,6 +111,8 @@ class Fresh(NamedTuple):
     """How often considering them failed."""
     before: list[bytes]
     """At most two messages before them."""
+    owner: str
+    """The user whom the conversation's record names; empty without one."""
 
 
 def claim(
@@ -132,8 +136,10 @@ def claim(
 def _fresh(replies: Sequence[Any]) -> Fresh | None:
     if not replies[0]:
         return None
-    number, elements, failures, before = replies[0]
-    return Fresh(number, list(elements), int(failures), list(before))
+    number, elements, failures, before, owner = replies[0]
+    return Fresh(
+        number, list(elements), int(failures), list(before), owner.decode(errors="replace")
+    )
 
 
 def commit(

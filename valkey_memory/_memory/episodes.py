@@ -23,11 +23,12 @@ from .._models.chat import check_chat_model
 from .._models.structured import Answer, AskForObjects
 from .._plans import Command, Now, Plan, Request, atomic
 from .._vectors.plans import IndexPlans
+from .._vectors.storage import touch_plan
 from .._vectors.text_index import TextIndex
 from .memories import EPISODE, Memory, episode_name, new_document, titled
 from .prompts import message_line
 from .remembering import Rules
-from .scope import scope
+from .scope import check_owner, scope
 from .turns import said
 
 PROMPT = """\
@@ -63,6 +64,8 @@ SUMMARY_CHARACTERS = 4_000
 SHOWN_CHARACTERS = 60_000
 """So much of a conversation is shown to the model: half from its beginning, half from its end."""
 _ELEMENTS_AT_ONCE = 1_000
+_UNFINISHED_MS = 3_600_000
+"""For so long a copy is kept whose document is not stored yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,20 @@ def store_episode_plan(teller: Teller, session_id: str) -> Plan[str | None]:
     """
     check_text(teller.user_id, "user_id")
     check_chat_model(teller.model)
-    ttl_ms = ttl_to_milliseconds(teller.ttl)
+    plans = teller.texts.index.plans
+    ttl_ms = ttl_to_milliseconds(teller.ttl) or plans.ttl_ms
     found = yield from read_whole_plan(teller.key_prefix, [session_id])
     if not found:
         return None
     (whole,) = found
+    check_owner(session_id, whole.record.get("user_id"), teller.user_id)
     elements = [*whole.archived, *whole.active]
-    plans = teller.texts.index.plans
     name, state = episode_name(teller.user_id, session_id), _state(elements)
     known = yield from plans.get_plan([name], False)
     if known and known[0].metadata.get("of") == state:
+        yield _copy(plans.schema.name, name, elements, ttl_ms)
+        if ttl_ms is not None:
+            yield from touch_plan([name], plans.schema, ttl_ms)
         return name
     title, summary = yield from _told_plan(teller, whole)
     now: int = yield Now()
@@ -118,9 +125,11 @@ def store_episode_plan(teller: Teller, session_id: str) -> Plan[str | None]:
         of=state,
     )
     (vector,) = yield from teller.texts.embed_plan([titled(summary, title)])
-    # The copy comes first: a document without one would promise what is not there.
-    yield _copy(plans.schema.name, name, elements, ttl_ms or plans.ttl_ms)
+    # The copy comes first: a document without one would promise what is not there. And it goes by
+    # itself where the document never came: nothing would lead to it.
+    yield _copy(plans.schema.name, name, elements, min(ttl_ms or _UNFINISHED_MS, _UNFINISHED_MS))
     yield from plans.upsert_plan([replace(document, embedding=vector)], teller.ttl, None)
+    yield _kept(plans.schema.name, name, ttl_ms)
     return name
 
 
@@ -134,6 +143,12 @@ def _copy(index: str, name: str, elements: Sequence[bytes], ttl_ms: int | None) 
     if ttl_ms is not None:
         commands.append(("PEXPIRE", key, str(ttl_ms)))
     return atomic(f"copy a conversation to {key!r}", *commands, repeatable=True)
+
+
+def _kept(index: str, name: str, ttl_ms: int | None) -> Request:
+    key = _keys.episode_key(index, name)
+    command = ("PERSIST", key) if ttl_ms is None else ("PEXPIRE", key, str(ttl_ms))
+    return atomic(f"keep the copy at {key!r}", command, repeatable=True)
 
 
 def _state(elements: Sequence[bytes]) -> str:

@@ -32,7 +32,7 @@ from .facts import Numbered, Rejected
 from .jobs import NewOwner
 from .memories import CURRENT, FACT, ORDER, memory_of, new_document
 from .remembering import Rules, ended, names_plan
-from .scope import scope
+from .scope import check_owner, scope
 from .turns import said, said_all
 
 LEASE_MS = 120_000
@@ -132,6 +132,9 @@ def _stored_portion_plan(extractor: Extractor, owner: str) -> Plan[Extraction]:
         return Extraction(busy=True)
     if not fresh.number:
         return Extraction()
+    if fresh.owner and fresh.owner != extractor.user_id:
+        yield from change_plan(considered.commit(key, owner, (), over=True))
+        check_owner(extractor.session_id, fresh.owner, extractor.user_id)
     now: int = yield Now()
     before = [_numbered(raw, element, now) for raw, element in _read(fresh.before)]
     new = [

@@ -55,7 +55,8 @@ class Learning:
             What was stored, and what not, and why.
 
         Raises:
-            InvalidArgumentError: An argument cannot be. What the model throws comes as it is; the
+            InvalidArgumentError: An argument cannot be, or the conversation's record names another
+                user. What the model throws comes as it is; the
                 messages are considered at the next call.
 
         Round trips: for each 40 messages or 24,000 characters: one that claims them, one that reads
@@ -104,8 +105,9 @@ class Learning:
 
         Raises:
             ModelAnswerError: The model gave no summary. Nothing was stored.
+            InvalidArgumentError: The conversation's record names another user.
 
-        Round trips: two that read, two that store.
+        Round trips: two that read, three that store.
         """
         return self._texts.index.run(self._episode_plan(session_id, user_id, model, ttl))
 

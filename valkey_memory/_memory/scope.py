@@ -78,3 +78,12 @@ def scope(
         None if until is None else milliseconds(until, "until"),
         ended,
     )
+
+
+def check_owner(session_id: str, owner: str | None, user_id: str) -> None:
+    """Raise InvalidArgumentError where a conversation's record says that it is somebody else's."""
+    if owner and owner != user_id:
+        raise InvalidArgumentError(
+            f"conversation {shown(session_id)} is not of user {shown(user_id)}: its record names "
+            "another. SessionStore.update(session_id, user_id=...) gives it to somebody"
+        )
