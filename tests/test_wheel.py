@@ -86,7 +86,10 @@ MEMORY = """
 from valkey_memory import LongTermMemory, MessageStore
 MessageStore(url=url, key_prefix=prefix).append("s", {"role": "user", "content": "I like tea."})
 memory = LongTermMemory(
-    lambda texts: [[1.0, 0.5] for _ in texts], url=url, index_name=prefix.strip(":"), key_prefix=prefix
+    lambda texts: [[1.0, 0.5] for _ in texts],
+    url=url,
+    index_name=prefix.strip(":"),
+    key_prefix=prefix,
 )
 answer = 'Yes: [{"action": "new", "text": "The user likes tea.", "from": [1],}]'
 memory.extract_facts("s", user_id="a", model=lambda prompt: answer)

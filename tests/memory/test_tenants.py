@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from valkey_memory import LongTermMemory, Memory
+from valkey_memory import LongTermMemory, Memory, export_user
 from valkey_memory._memory.memories import EPISODE, FACT
 
 from .scripted import ScriptedModel
@@ -81,3 +81,8 @@ def test_nobody_sees_anybody_elses(setting: Setting) -> None:
             strangers = [one for one in some if one not in ids.get(user, ())]
             assert memory.forget(user_id=user, ids=strangers) == 0
     assert all(len(memory.get(ids[user], user_id=user)) == len(ids[user]) for user in users)
+    for user in users:
+        lines = export_user(user, connection=memory.connection, indexes=[memory.index.name])
+        exported = [one["id"] for line in lines if (one := json.loads(line))["type"] == "memory"]
+        assert len(exported) == len(memory.list(user, ended=True, limit=1_000))
+        assert {one.user_id for one in memory.get(exported, user_id=user)} == {user}
