@@ -22,7 +22,8 @@ test-fast: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-faults: $(DEV)
-	$(BIN)/python -m pytest -n 2 -m "long or not long" -rP tests/faults tests/memory/test_tenants.py
+	$(BIN)/python -m pytest -n 2 -m "long or not long" -rP tests/faults
+	$(BIN)/python -m pytest -n 2 -m long --ignore tests/faults
 
 lint: format types
 

@@ -130,7 +130,17 @@ def test_every_extra_is_tried() -> None:
     assert set(USES) == set(OF_EXTRA) == {"", *project["optional-dependencies"]}
 
 
-@pytest.mark.parametrize("extra", USES, ids=lambda extra: extra or "none")
+ALL_AT_ONCE = {"demo", "notebooks", "all"}
+"""Extras made of others: each takes as long as all of these."""
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(one, id=one or "none", marks=[pytest.mark.long] * (one in ALL_AT_ONCE))
+        for one in USES
+    ],
+)
 def test_each_extra_alone(wheel: Path, tmp_path: Path, url: str, prefix: str, extra: str) -> None:
     environment = tmp_path / "venv"
     python = environment / "bin" / "python"

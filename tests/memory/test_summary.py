@@ -578,7 +578,7 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.long)])
 def test_killed_between_any_two_steps(url: str, prefix: str, when: str) -> None:
     """Nothing is lost, and nothing is stuck for longer than the lease."""
     killed = 0
@@ -631,6 +631,7 @@ for n in range(13):
 """
 
 
+@pytest.mark.long
 def test_four_processes_and_a_slow_model(connection: ValkeyConnection, prefix: str) -> None:
     assert connection.url is not None
     writers = [
