@@ -542,6 +542,7 @@ def test_pages_in_order_of_a_number(index: Any) -> None:
     assert positive == [one for one in rising if years[int(one[1:])] > 0][:2]
 
 
+@pytest.mark.real_search  # 145 KB of replies would be too much to keep
 def test_pages_in_order_of_equal_numbers(index: Any) -> None:
     index.upsert([doc(number, year=number // 20) for number in range(60)])
     rising = sorted(
