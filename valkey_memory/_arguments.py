@@ -41,14 +41,13 @@ def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not {shown(ttl)}")
+    way_out = "; for no expiry pass None" if name.endswith("ttl") else ""
     if seconds >= MAXIMUM / 1000:
         raise InvalidArgumentError(
-            f"{name} must be less than 9e12 seconds, not {shown(ttl)}; for no expiry pass None"
+            f"{name} must be less than 9e12 seconds, not {shown(ttl)}{way_out}"
         )
     if not seconds >= 0.001:
-        raise InvalidArgumentError(
-            f"{name} must be more than 0 seconds, not {shown(ttl)}; for no expiry pass None"
-        )
+        raise InvalidArgumentError(f"{name} must be more than 0 seconds, not {shown(ttl)}{way_out}")
     return round(seconds * 1000)
 
 

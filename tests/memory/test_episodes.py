@@ -227,7 +227,8 @@ def test_limit_and_bad_arguments(plain: Setting) -> None:
     assert len(plain.memory.consolidate(model=model, idle=0.01, limit=3).done) == 3
     assert len(plain.memory.consolidate(model=model, idle=0.01, limit=3).done) == 1
     for options, message in (
-        ({"idle": 0}, "idle"),
+        ({"idle": 0}, r"idle must be more than 0 seconds, not 0$"),
+        ({"idle": None}, r"idle must be seconds"),
         ({"limit": 0}, "limit"),
         ({"user_id": ""}, "user_id"),
         ({"episode_ttl": -1}, "episode_ttl"),

@@ -37,7 +37,7 @@ def test_there_and_back(plain_memory: Any, prefix: str) -> None:
     receipt = forget_user(user, indexes=indexes, **where)
     assert (receipt.conversations, receipt.memories) == (1, 3)
     assert (plain_memory.list(user), store.messages("s1")) == ([], [])
-    with pytest.raises(ExportFileError):
+    with pytest.raises(ExportFileError, match=r"^the file"):
         import_user(lines[:-1], **where)
     assert import_user(lines, user_id=user, **where).memories == 3
     assert plain_memory.list(user) == known

@@ -44,7 +44,8 @@ def reading(source: File) -> Iterator[tuple[IO[bytes], str]]:
                 "the file cannot be read twice, and it is checked before anything is written: "
                 "give a path, or io.BytesIO of what is in it"
             )
-        yield file, str(getattr(source, "name", "the file"))
+        name = getattr(source, "name", None)
+        yield file, name if isinstance(name, str) else "the file"  # a temporary file's is a number
         return
     path = Path(source)
     with path.open("rb") as file:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _keys
 from .._arguments import TTL, check_count, check_text, ttl_to_milliseconds
+from .._errors import InvalidArgumentError
 from .._models.chat import check_chat_model
 from .._plans import Plan
 from .._vectors.text_index import TextIndex
@@ -192,6 +193,9 @@ class Learning:
         ttl_to_milliseconds(episode_ttl, "episode_ttl")
         if user_id is not None:
             check_text(user_id, "user_id")
-        due = Due(ttl_to_milliseconds(idle, "idle") or 0, user_id, limit)
+        idle_ms = ttl_to_milliseconds(idle, "idle")
+        if idle_ms is None:
+            raise InvalidArgumentError("idle must be seconds or a timedelta, not None")
+        due = Due(idle_ms, user_id, limit)
         teller = Teller(self._texts, self._rules, self._key_prefix, "", model, episode_ttl)
         return (yield from consolidate_plan(teller, due, progress))
