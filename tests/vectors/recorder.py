@@ -13,6 +13,7 @@ strings of Python are ``{"str": ...}``, maps ``{"map": [[key, value], ...]}``, e
 from __future__ import annotations
 
 import base64
+import dataclasses
 import difflib
 import json
 import os
@@ -233,6 +234,18 @@ def settled_plan(step: Step) -> Plan[None]:
             yield Pause(0.01)
 
 
+def whole_scan_plan(step: Step) -> Plan[Reply]:
+    """``step``, and of a SCAN all pages as one: how many there are is the keyspace's business."""
+    reply = yield step
+    if not isinstance(step, Scan):
+        return reply
+    keys = list(reply.keys)
+    while reply.cursor is not None:
+        reply = yield dataclasses.replace(step, cursor=reply.cursor)
+        keys += reply.keys
+    return ScanPage(keys, None)
+
+
 class RecordingConnection(_TapedConnection):
     """Runs every step on ``real``.
 
@@ -262,7 +275,7 @@ class RecordingConnection(_TapedConnection):
             return step.serve()
         described = self._before(step)
         try:
-            reply = self._real._execute(step)
+            reply = self._real.run(whole_scan_plan(step))
             self._real.run(settled_plan(step))
         except ValkeyMemoryError as error:
             self._after(described, error)
@@ -275,7 +288,7 @@ class RecordingConnection(_TapedConnection):
             return await step.aserve()
         described = self._before(step)
         try:
-            reply = await self._real._aexecute(step)
+            reply = await self._real.arun(whole_scan_plan(step))
             await self._real.arun(settled_plan(step))
         except ValkeyMemoryError as error:
             self._after(described, error)
