@@ -19,6 +19,7 @@ import pytest
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 import langchain_valkey_glide
+import langgraph_valkey_glide
 import llama_index_valkey_glide
 import valkey_memory
 from llama_index_valkey_glide._nodes import to_condition
@@ -33,7 +34,12 @@ from .test_documentation import ROOT, blocks, fresh_embedded_server
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 RUN_ELSEWHERE = DOCS / "cli.md"  # by test_cli_page.py
-PACKAGES = (valkey_memory, langchain_valkey_glide, llama_index_valkey_glide)
+PACKAGES = (
+    valkey_memory,
+    langchain_valkey_glide,
+    langgraph_valkey_glide,
+    llama_index_valkey_glide,
+)
 
 __all__ = ["fresh_embedded_server"]  # a fixture; it runs for the tests here, too
 

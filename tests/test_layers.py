@@ -19,6 +19,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 import langchain_valkey_glide
+import langgraph_valkey_glide
 import llama_index_valkey_glide
 import valkey_memory
 from valkey_memory import adapters
@@ -26,7 +27,7 @@ from valkey_memory.adapters import ConversationStore
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "valkey_memory"
-FACES = ("langchain_valkey_glide", "llama_index_valkey_glide")
+FACES = ("langchain_valkey_glide", "langgraph_valkey_glide", "llama_index_valkey_glide")
 PACKAGES = ("valkey_memory", *FACES)
 FRAMEWORKS = {"langchain", "langchain_core", "langchain_aws", "llama_index", "langgraph"}
 MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).glob("**/*.py"))
@@ -35,8 +36,8 @@ CORE_MODULES = [path for path in MODULES if path.is_relative_to(CORE)]
 FLOORS = (
     {"_errors", "_secrets", "_arguments", "_keys", "_plans", "_attempts", "_together"},
     {"_server", "_messages", "_filters", "_models"},
-    {"_conversations", "_vectors"},
-    {"_memory"},
+    {"_conversations", "_vectors", "_checkpoints", "_runs"},
+    {"_memory", "_items", "_caches"},
     {"adapters", "_cli"},
 )
 """The rooms of the core. A room stands on those below it, and not on its neighbours; the ground is
@@ -169,7 +170,8 @@ COMMAND = re.compile(r"EVAL|(FT|JSON|L|R|H|X|P)\.?(LEN|PUSH|POP|RANGE|TTL|EXPIRE
     ("face", "others"),
     [
         ("langchain_valkey_glide", {"llama_index", "llama_index_valkey_glide"}),
-        ("llama_index_valkey_glide", {"langchain_valkey_glide"}),
+        ("langgraph_valkey_glide", {"langchain_valkey_glide", "langchain", "llama_index"}),
+        ("llama_index_valkey_glide", {"langchain_valkey_glide", "langgraph_valkey_glide"}),
     ],
 )
 def test_faces_know_only_their_framework(face: str, others: set[str]) -> None:
@@ -315,6 +317,7 @@ def test_a_face_can_be_derived_from() -> None:
     ("face", "framework", "extra"),
     [
         ("langchain_valkey_glide", "langchain_core", "langchain"),
+        ("langgraph_valkey_glide", "langgraph.checkpoint.base", "langgraph"),
         ("llama_index_valkey_glide", "llama_index.core", "llama-index"),
     ],
 )
@@ -328,7 +331,12 @@ def test_a_missing_extra_is_named(face: str, framework: str, extra: str) -> None
 
 PUBLIC = [
     getattr(package, name)
-    for package in (valkey_memory, langchain_valkey_glide, llama_index_valkey_glide)
+    for package in (
+        valkey_memory,
+        langchain_valkey_glide,
+        langgraph_valkey_glide,
+        llama_index_valkey_glide,
+    )
     for name in package.__all__
 ]
 

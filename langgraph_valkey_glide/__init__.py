@@ -1,0 +1,14 @@
+"""LangGraph on Valkey: checkpointer, store and node cache, over the core in ``valkey_memory``."""
+
+try:
+    import langgraph.checkpoint.base  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "langgraph_valkey_glide needs langgraph: pip install 'valkey-glide-memory[langgraph]'"
+    ) from error
+
+__all__: list[str] = []
+
+# Pickles and reprs name what users import, wherever it stands.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,1 @@
+"""States of graphs, as LangGraph's checkpointers keep them."""

@@ -1,0 +1,1 @@
+"""What LangGraph's store keeps: items in namespaces."""

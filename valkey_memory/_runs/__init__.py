@@ -1,0 +1,1 @@
+"""What an agent did in a run, in order."""
