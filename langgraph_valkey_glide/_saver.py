@@ -96,7 +96,7 @@ class ValkeySaver(BaseCheckpointSaver[str]):
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "_store": self._store.options()}
         if self.serde is BaseCheckpointSaver.serde:
-            del state["serde"]  # it cannot be pickled, and every saver has it
+            state.pop("serde", None)  # it cannot be pickled, and every saver has it
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -283,11 +283,11 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         Round trips: one for each 1,000 keys of the server, to find the threads, and one for each
         500 threads. The server looks at every checkpoint.
         """
-        self._store.delete_runs(_ids(run_ids, "run id"))
+        self._store.delete_runs(_run_ids(run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Async ``delete_for_runs``."""
-        await self._store.adelete_runs(_ids(run_ids, "run id"))
+        await self._store.adelete_runs(_run_ids(run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread: every namespace, checkpoint and write.
@@ -482,6 +482,11 @@ def _id(value: object, name: str) -> str:
 
 def _ids(values: Sequence[object], name: str) -> Sequence[str]:
     return [_id(value, name) for value in values]
+
+
+def _run_ids(values: Sequence[object]) -> Sequence[str]:
+    """As they are in metadata, from which LangGraph takes zero bytes."""
+    return [run_id.replace("\0", "") for run_id in _ids(values, "run id")]
 
 
 def _keeps_latest(strategy: str) -> bool:

@@ -230,8 +230,12 @@ class CheckpointStore:
 
     def copy(self, source_id: str, target_id: str) -> None:
         """Add all of a thread to another."""
-        self._run(copy_plan(self._thread(source_id), self._thread(target_id)))
+        self._run(self._copy_plan(source_id, target_id))
 
     async def acopy(self, source_id: str, target_id: str) -> None:
         """Async ``copy``."""
-        await self._arun(copy_plan(self._thread(source_id), self._thread(target_id)))
+        await self._arun(self._copy_plan(source_id, target_id))
+
+    def _copy_plan(self, source_id: str, target_id: str) -> Plan[None]:
+        target = self._thread(check_text(target_id, "thread_id"))
+        return copy_plan(self._thread(source_id), target)
