@@ -10,8 +10,8 @@ import pytest
 
 from langgraph_valkey_glide import ValkeySaver
 from valkey_memory import ValkeyConnection
+from valkey_memory._plans import Plan, Scan
 
-from ..servers import send
 from .checkpoints import config, put
 
 PIECES = ["*", "?", "[a-z]", "{", "}", "{a}", ":", "%", "%7B", "\n", "\0", "\1", "\1\1", "\1\2"]
@@ -29,6 +29,18 @@ def hostile(number: int) -> list[str]:
 
 
 NUMBERS = [pytest.param(200, id="200"), pytest.param(10_000, id="10000", marks=pytest.mark.long)]
+
+
+def keys_plan(prefix: str) -> Plan[list[bytes]]:
+    """Every key with ``prefix`` in it."""
+    found: list[bytes] = []
+    cursor = None
+    while True:
+        page = yield Scan("test", f"*{prefix}*", None, cursor)
+        found += page.keys
+        cursor = page.cursor
+        if cursor is None:
+            return found
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -58,9 +70,7 @@ def test_threads(connection: ValkeyConnection, prefix: str, number: int) -> None
     for thread in left:
         saver.delete_thread(thread)
     assert list(saver.list(None)) == []
-    pattern = f"*{prefix}*"
-    if not send(connection, "INFO", "cluster").count(b"cluster_enabled:1"):
-        assert send(connection, "KEYS", pattern) == []
+    assert connection.run(keys_plan(prefix)) == []
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -87,26 +87,30 @@ def resumed(graph: Any, where: Any) -> Any:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("durability", ["sync", "async"])
 def test_killed_at_each_write(
-    connection: ValkeyConnection, prefix: str, is_async: bool, after: bool, durability: str
+    standalone_connection: ValkeyConnection,
+    prefix: str,
+    is_async: bool,
+    after: bool,
+    durability: str,
 ) -> None:
     codes = []
-    for number in range(1, 12):
+    for number in range(1, 10):
         where = config(f"t{number}")
-        saver = Killed(connection=connection, key_prefix=prefix)
+        saver = Killed(connection=standalone_connection, key_prefix=prefix)
         saver.last_write, saver.after = number, after
-        graph = GraphFace(chain("abc", saver), is_async=is_async)
+        graph = GraphFace(chain("ab", saver), is_async=is_async)
         start = {"seen": ["start"]}
         codes.append(ended(in_child(lambda: graph.invoke(start, where, durability=durability))))  # noqa: B023
-        good = ValkeySaver(connection=connection, key_prefix=prefix)
-        survivor = GraphFace(chain("abc", good), is_async=is_async)
+        good = ValkeySaver(connection=standalone_connection, key_prefix=prefix)
+        survivor = GraphFace(chain("ab", good), is_async=is_async)
         history = survivor.history(where)
         for state in history:  # all that is there is whole
             seen = state.values.get("seen", [])
-            assert seen == ["start", "a", "b", "c"][: len(seen)]
-        assert resumed(survivor, where)["seen"] == ["start", "a", "b", "c"]
-    # Five checkpoints, and the writes of three nodes and of the input: each was the last one once.
+            assert seen == ["start", "a", "b"][: len(seen)]
+        assert resumed(survivor, where)["seen"] == ["start", "a", "b"]
+    # Four checkpoints, and the writes of two nodes and of the input: each was the last one once.
     assert codes == [9] * codes.count(9) + [0] * codes.count(0)
-    assert codes.count(9) >= 8
+    assert codes.count(9) >= 6
 
 
 @pytest.mark.long
