@@ -164,8 +164,7 @@ class Thread:
         The others are there already. Where the thread expired or was deleted meanwhile they are
         not, and go in a second round trip; nothing was written in the first.
         """
-        kept = [channel for channel in new.kept if channel in new.versions]
-        values = dict(new.changed)
+        kept, values = list(new.kept), dict(new.changed)
         missing = yield from change_plan(self._put(new, values, kept))
         if missing:
             values |= {kept[number - 1]: new.value_of(kept[number - 1]) for number in missing}

@@ -4,7 +4,7 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
-from .._checkpoints.records import New, Saved, Typed, Write
+from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
@@ -69,6 +69,7 @@ __all__ = [
     "Element",
     "Embeddings",
     "FieldType",
+    "History",
     "HybridMode",
     "IndexOptions",
     "Metric",
