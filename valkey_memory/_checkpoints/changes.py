@@ -221,14 +221,15 @@ class Thread:
     # Copying
 
     def dump(self) -> Change[tuple[list[bytes], dict[bytes, bytes]]]:
-        """The members of the index, and all values."""
-        command = self._script(scripts.DUMP, reads=True)
-
-        def read(replies: Sequence[Any]) -> tuple[list[bytes], dict[bytes, bytes]]:
-            members, flat = replies[0]
-            return members, dict(zip(flat[::2], flat[1::2], strict=True))
-
-        return self._change("read all", command, read)
+        """The members of the index, and all values, as of one moment."""
+        index, values = self.keys
+        return Change(
+            f"read all of thread {self.id!r}",
+            index,
+            (("ZRANGE", index, "0", "-1"), ("HGETALL", values)),
+            lambda replies: (replies[0], replies[1]),
+            read_only=True,
+        )
 
     def fill(self, members: Sequence[bytes], values: dict[bytes, bytes]) -> Change[None]:
         """Add to the index and to the values."""
