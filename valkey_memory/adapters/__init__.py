@@ -3,13 +3,17 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, with_options
+from .._arguments import TTL, check_count, check_text, shown, with_options
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._items.entries import NamespaceMatch
+from .._items.operations import GetItem, ListNamespaces, Operation, PutItem, SearchItems
+from .._items.records import Item
+from .._items.store import ItemIndexOptions, ItemStore
 from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
 from .._memory.turn_memory import TurnMemory
@@ -66,16 +70,25 @@ __all__ = [
     "Element",
     "Embeddings",
     "FieldType",
+    "GetItem",
     "HybridMode",
     "IndexOptions",
+    "Item",
+    "ItemIndexOptions",
+    "ItemStore",
+    "ListNamespaces",
     "Metric",
     "NEVER",
+    "NamespaceMatch",
     "OnCorrupt",
+    "Operation",
     "Or",
     "Progress",
     "Prompt",
+    "PutItem",
     "REASONING",
     "Search",
+    "SearchItems",
     "Storage",
     "StoreOptions",
     "TTL",
@@ -113,6 +126,7 @@ __all__ = [
     "reasoning_text",
     "recalled_line",
     "split_data_url",
+    "shown",
     "standard_block",
     "text_block",
     "to_json",
