@@ -247,7 +247,8 @@ def _config(name: str, given: object, known: frozenset[str]) -> dict[str, Any] |
         raise ConfigurationError(f"{name} must be a dict or None, not {shown(given)}")
     if unknown := [one for one in given if one not in known]:
         raise ConfigurationError(
-            f"{name} has the unknown option {shown(unknown[0])}: it takes {', '.join(sorted(known))}"
+            f"{name} has the unknown option {shown(unknown[0])}: it takes "
+            f"{', '.join(sorted(known))}"
         )
     return dict(given)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from .. import _keys
 from .._arguments import shown
-from .._plans import Change, Reply, nothing
+from .._plans import Change, Command, Reply, nothing
 from . import scripts
 from .entries import Namespace
 from .operations import GetItem, PutItem
@@ -69,7 +69,7 @@ def enter(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
     found = tuple(entries)
     if not found:
         return []
-    listed = tuple(part for entry in found for part in ("0", entry))
+    listed: Command = tuple(part for entry in found for part in (b"0", entry))
     missing, key = _keys.missing_key(store), _keys.entries_key(store)
     operation = f"list items of store {store!r}"
     return [

@@ -84,8 +84,10 @@ def _same(value: Any) -> Any:
 
 def _as_number(value: Any) -> float | None:
     found = number(value)
+    if found is None:
+        return None
     try:
-        return None if found is None else float(found)
+        return float(found)
     except OverflowError:  # an integer beyond all floats
         return math.copysign(sys.float_info.max, 1 if found > 0 else -1)
 

@@ -108,7 +108,7 @@ class ItemPlans:
     def _change_plan(
         self, gets: Sequence[GetItem], puts: Sequence[PutItem]
     ) -> Plan[list[Stored | None]]:
-        """GetItem and put items in one round trip; what was got is as it was before.
+        """Get and put items in one round trip; what was got is as it was before.
 
         The list has an item before it is written. In a cluster no script sees an item and the list,
         and another client may be putting what is deleted here; there a walk drops the entry later.

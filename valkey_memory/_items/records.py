@@ -53,18 +53,18 @@ class Vectors(NamedTuple):
     version: str
     """Of the item that they were made of: each put has its own, so that none is taken for those of
     another value."""
-    count: int
+    size: int
 
     @classmethod
     def parse(cls, text: bytes) -> Vectors:
-        version, _, count = text.decode().partition(":")
-        return cls(version, int(count))
+        version, _, size = text.decode().partition(":")
+        return cls(version, int(size))
 
     def __str__(self) -> str:
-        return f"{self.version}:{self.count}"
+        return f"{self.version}:{self.size}"
 
     def ids(self) -> list[str]:
-        return [f"{self.version}.{number}" for number in range(self.count)]
+        return [f"{self.version}.{number}" for number in range(self.size)]
 
 
 class Stored(NamedTuple):
