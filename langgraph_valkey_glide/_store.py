@@ -31,6 +31,7 @@ from valkey_memory.adapters import (
     Item,
     ItemStore,
     ListNamespaces,
+    Metric,
     NamespaceMatch,
     Operation,
     PutItem,
@@ -88,6 +89,7 @@ class ValkeyStore(BaseStore):
             other fields are complete, too; they read more items.
         search: How items are found by meaning: ``"server"``, ``"exact"``, or ``"auto"``, which is
             the server's search if it has valkey-search.
+        metric: ``"cosine"``, ``"l2"`` or ``"ip"``; see ``VectorIndex.search`` for their scores.
         algorithm: Of the server's index: ``"flat"`` finds all; ``"hnsw"`` is faster among very many
             vectors, and may miss some.
         exact_limit: Vectors, of all items, that an exact search holds in the client at most.
@@ -115,6 +117,7 @@ class ValkeyStore(BaseStore):
         ttl: TTLConfig | None = None,
         filter_fields: Mapping[str, Literal["tag", "numeric"]] | None = None,
         search: Search = "auto",
+        metric: Metric = "cosine",
         algorithm: Algorithm = "flat",
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
@@ -128,6 +131,7 @@ class ValkeyStore(BaseStore):
         self._options: dict[str, Any] = {
             "filter_fields": dict(filter_fields or {}),
             "search": search,
+            "metric": metric,
             "algorithm": algorithm,
             "exact_limit": exact_limit,
         }

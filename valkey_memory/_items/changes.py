@@ -69,26 +69,26 @@ def enter(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
     found = tuple(entries)
     if not found:
         return []
-    listed: Command = tuple(part for entry in found for part in (b"0", entry))
+    listed = tuple(part for entry in found for part in (b"0", entry))
     missing, key = _keys.missing_key(store), _keys.entries_key(store)
+    forget: Command = ("ZREM", missing, *found)
+    add: Command = ("ZADD", key, *listed)
     operation = f"list items of store {store!r}"
     return [
-        Change(operation, missing, (("ZREM", missing, *found),), nothing, repeatable=True),
-        Change(operation, key, (("ZADD", key, *listed),), nothing, repeatable=True),
+        Change(operation, missing, (forget,), nothing, repeatable=True),
+        Change(operation, key, (add,), nothing, repeatable=True),
     ]
 
 
 def leave(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
     """List items no more that were deleted."""
     found = tuple(entries)
-    if not found:
-        return []
-    missing, key = _keys.missing_key(store), _keys.entries_key(store)
     operation = f"list items of store {store!r}"
-    return [
-        Change(operation, one, (("ZREM", one, *found),), nothing, repeatable=True)
-        for one in (key, missing)
-    ]
+    changes: list[Change[None]] = []
+    for key in (_keys.entries_key(store), _keys.missing_key(store)):
+        command: Command = ("ZREM", key, *found)
+        changes.append(Change(operation, key, (command,), nothing, repeatable=True))
+    return changes
 
 
 def drop(store: str, entries: Sequence[bytes]) -> Change[None]:

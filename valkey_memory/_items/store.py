@@ -17,6 +17,7 @@ from .._vectors.engine import Search as SearchMode
 from .._vectors.limits import EXACT_LIMIT
 from .._vectors.plans import IndexPlans
 from .._vectors.schema import Algorithm, IndexSchema
+from .._vectors.vector import Metric
 from .declared import check_declared, index_fields
 from .operations import Operation
 from .plans import ItemPlans
@@ -35,6 +36,7 @@ class ItemIndexOptions(TypedDict, total=False):
         filter_fields: Top-level fields of values that the index filters by: ``"tag"`` for equality,
             ``"numeric"`` for ranges. Filters on others are complete, too; they read more items.
         search: ``"server"``, ``"exact"``, or ``"auto"``: the server's if it has valkey-search.
+        metric: ``"cosine"``, ``"l2"`` or ``"ip"``.
         algorithm: Of the server's index: ``"flat"`` finds all; ``"hnsw"`` is faster for a search
             among very many, and may miss some.
         exact_limit: Vectors, of all items, that an exact search holds at most.
@@ -45,6 +47,7 @@ class ItemIndexOptions(TypedDict, total=False):
     dimension: int | None
     filter_fields: Mapping[str, Literal["tag", "numeric"]]
     search: SearchMode
+    metric: Metric
     algorithm: Algorithm
     exact_limit: int
     batch_size: int
@@ -123,6 +126,7 @@ def _index(
     dimension: int | None = None,
     filter_fields: Mapping[str, Literal["tag", "numeric"]] | None = None,
     search: SearchMode = "auto",
+    metric: Metric = "cosine",
     algorithm: Algorithm = "flat",
     exact_limit: int = EXACT_LIMIT,
     batch_size: int = BATCH_SIZE,
@@ -138,6 +142,7 @@ def _index(
         known_dimension(embedding) if dimension is None else dimension,
         index_fields(declared),
         storage="hash",
+        metric=metric,
         algorithm=algorithm,
     )
     plans = IndexPlans(
