@@ -94,6 +94,6 @@ def leave(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
 def drop(store: str, entries: Sequence[bytes]) -> Change[None]:
     """List items no more that are not there, once it is sure that none is just being put."""
     missing, key = _keys.missing_key(store), _keys.entries_key(store)
-    command = ("EVAL", scripts.DROP, "2", key, missing, *entries)
+    command: Command = ("EVAL", scripts.DROP, "2", key, missing, *entries)
     operation = f"list items of store {store!r}"
     return Change(operation, key, (command,), nothing, repeatable=True)
