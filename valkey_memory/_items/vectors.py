@@ -7,6 +7,7 @@ without its item is passed over, and deleted when it is met an hour later.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,14 +25,17 @@ from .conditions import satisfies
 from .declared import Declared, metadata_of, restriction
 from .entries import Namespace
 from .operations import PutItem, SearchItems
+from .ranked import ranked_plan
 from .records import Stored, Vectors
 from .scripts import vectors_ttl_ms
 from .walk import read_plan
 
 _PER_ITEM = 2
-"""Documents asked for, per item that is needed; then four times as many, until there are enough."""
+"""Documents asked for, per item that is needed; then many more, until there are enough."""
 _AT_LEAST = 20
-_MORE = 4
+_MORE = 16
+_AT_MOST = 10_000
+"""valkey-search finds no more at once (``search.max-vector-knn``)."""
 _ORPHANED_MS = 3_600_000
 """A document without its item that is younger may be of a put that is under way."""
 
@@ -142,15 +146,19 @@ def _bare_schema(store: str) -> IndexSchema:
 def nearest_plan(store: str, index: Index, search: SearchItems) -> Plan[Found]:
     """The items nearest to the query of ``search`` that satisfy its filter.
 
-    One round trip asks the index and one reads the items, unless too few are left of those.
+    One round trip asks the index and one reads the items, unless too few are left of those. Where
+    the index cannot tell all that are needed, the items that satisfy the filter are compared here.
     """
     vector = yield EmbedQuery(index.embedder, search.query or "")
     condition = restriction(search.prefix, search.condition, index.declared)
     read: dict[_Source, Stored | None] = {}
     orphaned: list[Hit] = []
-    k = max(search.needed * _PER_ITEM, _AT_LEAST)
+    at_most = sys.maxsize
+    k = min(max(search.needed * _PER_ITEM, _AT_LEAST), _AT_MOST)
     while True:
         hits = yield from index.plans.search_plan(vector, k, condition, None, False, None)
+        if index.plans.mode == "server":
+            at_most = _AT_MOST
         scores: dict[_Source, float] = {}
         for hit in hits:  # nearest first, so the first is the best of its item
             scores.setdefault(_Source.of(hit.document), hit.score)
@@ -167,7 +175,9 @@ def nearest_plan(store: str, index: Index, search: SearchItems) -> Plan[Found]:
         complete = len(hits) < k
         if complete or len(scored) >= search.needed:
             break
-        k *= _MORE
+        if k == at_most:
+            return Found((yield from ranked_plan(store, index.plans, search, vector)), True)
+        k = min(k * _MORE, at_most)
     for hit in hits:
         source = _Source.of(hit.document)
         item = read[source]

@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 from .. import _keys
 from .._errors import CommandError
-from .._plans import Plan, Request, change_plan, changes_plan
+from .._plans import Plan, Request, change_plan
 from .._together import together_plan
 from . import changes
 from .entries import Namespace, Range, below, common_prefix, place_of, within
-from .operations import GetItem, ListNamespaces
-from .records import Stored
+from .operations import ListNamespaces
+from .records import FIELDS, Stored, read
 from .scripts import NAMESPACES
 
 PAGE = 200
@@ -33,9 +33,10 @@ def read_plan(store: str, places: Sequence[tuple[Namespace, str]]) -> Plan[list[
     found: list[Stored | None] = []
     for start in range(0, len(places), PAGE):
         some = places[start : start + PAGE]
-        wanted = [changes.get(store, GetItem(*place, refresh_ttl=False)) for place in some]
-        replies = yield from changes_plan(*wanted)
-        found += [stored for stored, _ in replies]
+        commands = tuple(("HMGET", _keys.item_key(store, *place), *FIELDS) for place in some)
+        operation = f"read items of store {store!r}"
+        replies = yield Request(operation, commands, read_only=True, repeatable=True)
+        found += [read(*place, fields) for place, fields in zip(some, replies, strict=True)]
     return found
 
 
