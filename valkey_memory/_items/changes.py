@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 from .. import _keys
 from .._arguments import shown
@@ -11,23 +10,29 @@ from .._plans import Change, Command, Reply, nothing
 from . import scripts
 from .entries import Namespace
 from .operations import GetItem, PutItem
-from .records import FIELDS, Stored, Vectors, read
+from .records import FIELDS, Item, Stored, Vectors, read
 
 
 def get(store: str, wanted: GetItem) -> Change[tuple[Stored | None, bool]]:
     """The item, and whether its vectors are to be touched."""
     key = _keys.item_key(store, wanted.namespace, wanted.key)
-    then = partial(_read, wanted.namespace, wanted.key)
     operation = f"get {shown(wanted.key)} of {shown(wanted.namespace)}"
+
+    def found(replies: Sequence[Reply]) -> tuple[Stored | None, bool]:
+        touch, fields = replies[0] if wanted.refresh_ttl else (0, replies[0])
+        return read(wanted.namespace, wanted.key, fields), touch == 1
+
     if not wanted.refresh_ttl:
-        return Change(operation, key, (("HMGET", key, *FIELDS),), then, read_only=True)
-    return Change(operation, key, (("EVAL", scripts.READ, "1", key, "1"),), then, repeatable=True)
+        return Change(operation, key, (("HMGET", key, *FIELDS),), found, read_only=True)
+    return Change(operation, key, (("EVAL", scripts.READ, "1", key),), found, repeatable=True)
 
 
-def _read(namespace: Namespace, key: str, replies: Sequence[Reply]) -> tuple[Stored | None, bool]:
-    fields = replies[0]
-    touch = len(fields) > len(FIELDS) and fields[-1] == 1
-    return read(namespace, key, fields[: len(FIELDS)]), touch
+def refresh(store: str, item: Item) -> Change[bool]:
+    """Restart the TTL of an item; whether its vectors are to be touched."""
+    key = _keys.item_key(store, item.namespace, item.key)
+    operation = f"restart the TTL of {shown(item.key)} in {shown(item.namespace)}"
+    command = ("EVAL", scripts.REFRESH, "1", key)
+    return Change(operation, key, (command,), lambda replies: replies[0] == 1, repeatable=True)
 
 
 def touched(store: str, namespace: Namespace, key: str, vectors: Vectors) -> Change[None]:

@@ -100,8 +100,10 @@ class ItemPlans:
     def _refresh_plan(self, items: Sequence[Stored]) -> Plan[None]:
         """Restart the TTLs of items."""
         if items:
-            wanted = [GetItem(one.item.namespace, one.item.key) for one in items]
-            yield from self._change_plan(wanted, [])
+            wanted = [changes.refresh(self.store, one.item) for one in items]
+            touch = yield from changes_plan(*wanted)
+            due = [one for one, is_due in zip(items, touch, strict=True) if is_due]
+            yield from vectors.touch_plan(self.store, due)
 
     # Reading and writing by key
 
@@ -136,8 +138,8 @@ class ItemPlans:
         start = len(got) + len(entered)
         replaced = replies[start : start + len(changed)]
         yield from vectors.delete_plan(self.store, [one for one in replaced if one is not None])
-        touched = {id(one): one for one, touch in found if touch and one is not None}
-        yield from vectors.touch_plan(self.store, list(touched.values()))
+        due = [one for one, touch in found if touch and one is not None]
+        yield from vectors.touch_plan(self.store, due)
         return [stored for stored, _ in found]
 
     # Erasing

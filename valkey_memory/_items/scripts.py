@@ -9,19 +9,27 @@ from .records import FIELDS
 
 _FIELDS = ", ".join(f"'{name}'" for name in FIELDS)
 
-# KEYS: the item. ARGV: '1' to restart its TTL.
-# A vector is kept for twice the TTL and a minute, from when it was written or touched; it is
-# touched again once more than half of the TTL is over. So no item outlives its vectors, and most
-# reads touch none. Returns the fields, and whether the vectors are to be touched.
-READ = f"""
-local call, key = redis.call, KEYS[1]
-local found = call('HMGET', key, {_FIELDS}, 'touched')
-local ttl, touched = found[4], found[6]
-found[6] = 0
-if ARGV[1] == '1' and ttl then
+# KEYS: the item. Restarts its TTL, if it has one. A vector is kept for twice the TTL and a minute,
+# from when it was written or touched; it is touched again once more than half of the TTL is over.
+# So no item outlives its vectors, and most reads touch none. Returns whether they are to be touched.
+REFRESH = """
+local call, key, touch = redis.call, KEYS[1], 0
+local kept = call('HMGET', key, 'ttl', 'touched')
+local ttl, touched = kept[1], kept[2]
+if ttl then
   call('PEXPIRE', key, ttl)
-  if touched and call('TIME')[1] - touched > ttl / 2000 then found[6] = 1 end
+  if touched and call('TIME')[1] - touched > ttl / 2000 then touch = 1 end
 end
+"""
+
+# The same; returns the fields of the item behind it.
+READ = f"{REFRESH}return {{touch, call('HMGET', key, {_FIELDS})}}"
+REFRESH += "return touch"
+
+# KEYS: items. Returns the fields of each.
+READ_ALL = f"""
+local found = {{}}
+for i, key in ipairs(KEYS) do found[i] = redis.call('HMGET', key, {_FIELDS}) end
 return found
 """
 
