@@ -11,7 +11,7 @@ _FIELDS = ", ".join(f"'{name}'" for name in FIELDS)
 
 # KEYS: the item. Restarts its TTL, if it has one. A vector is kept for twice the TTL and a minute,
 # from when it was written or touched; it is touched again once more than half of the TTL is over.
-# So no item outlives its vectors, and most reads touch none. Returns whether they are to be touched.
+# So no item outlives its vectors, and most reads touch none. Returns whether to touch them.
 REFRESH = """
 local call, key, touch = redis.call, KEYS[1], 0
 local kept = call('HMGET', key, 'ttl', 'touched')
