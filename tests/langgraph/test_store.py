@@ -12,6 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
+from langchain.agents import create_agent
+from langchain.tools import ToolRuntime, tool
+from langchain_core.language_models import FakeMessagesListChatModel
+from langchain_core.messages import AIMessage
 from langgraph.config import get_store
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
@@ -393,9 +397,8 @@ def test_every_form_of_an_embedder(make_indexed: Callable[..., Any], form: str) 
     store = make_indexed({"dims": 64, "embed": embed})
     asyncio.run(store.aput(ALICE, "1", {"text": "red apple"}))
     assert asyncio.run(store.asearch(ALICE, query="apple"))[0].key == "1"
-    if form != "async function":
-        store.put(ALICE, "2", {"text": "blue car"})
-        assert store.search(ALICE, query="blue car")[0].key == "2"
+    store.put(ALICE, "2", {"text": "blue car"})
+    assert store.search(ALICE, query="blue car")[0].key == "2"
 
 
 def test_the_whole_value_by_default(make_indexed: Callable[..., Any]) -> None:
@@ -444,6 +447,32 @@ def test_many_tasks_and_threads(plain: ValkeyStore) -> None:
     assert len(plain.search((), limit=200)) == 100
     assert asyncio.run(plain.adelete_namespace(("t",))) == 40
     assert plain.list_namespaces() == [("0",), ("1",), ("2",)]
+
+
+class Calling(FakeMessagesListChatModel):
+    """A scripted model that has tools."""
+
+    def bind_tools(self, tools: Any, **options: Any) -> Any:
+        return self
+
+
+@tool
+def note(text: str, runtime: ToolRuntime) -> str:
+    """Remember a text."""
+    assert runtime.store is not None
+    runtime.store.put(("notes",), text, {"text": text})
+    return "noted"
+
+
+def test_in_an_agent(plain: ValkeyStore) -> None:
+    call = {"name": "note", "args": {"text": "likes apples"}, "id": "1"}
+    model = Calling(responses=[AIMessage("", tool_calls=[call]), AIMessage("Noted.")])
+    agent = create_agent(model, [note], store=plain)
+    answer = agent.invoke({"messages": [{"role": "user", "content": "I like apples"}]})
+    assert answer["messages"][-1].content == "Noted."
+    found = plain.get(("notes",), "likes apples")
+    assert found is not None
+    assert found.value == {"text": "likes apples"}
 
 
 class State(TypedDict):

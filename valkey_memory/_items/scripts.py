@@ -76,19 +76,19 @@ redis.call('UNLINK', KEYS[1])
 return vectors
 """
 
-# KEYS: the list, what was missing. ARGV: entries whose items are not there. An entry stands before
-# its item is written, and in a cluster no script sees both. So it goes when its item was missing a
-# minute ago, too, with no put in between: by then each one that was under way is over.
+# KEYS: the list, what was missing, what is not indexed. ARGV: entries whose items are not there.
+# An entry stands before its item is written, and in a cluster no script sees both. So it goes when
+# its item was missing a minute ago, too, with no put in between: by then each that was under way is
+# over. A full server refuses to note what is missing; it stays listed.
 DROP = """
-local call, list, missing = redis.call, KEYS[1], KEYS[2]
+local call, missing = redis.call, KEYS[2]
 local now = tonumber(call('TIME')[1])
 for _, entry in ipairs(ARGV) do
   local since = call('ZSCORE', missing, entry)
   if not since then
-    call('ZADD', missing, now, entry)
+    redis.pcall('ZADD', missing, now, entry)
   elseif now - since >= 60 then
-    call('ZREM', list, entry)
-    call('ZREM', missing, entry)
+    for i = 1, #KEYS do call('ZREM', KEYS[i], entry) end
   end
 end
 """
