@@ -1,5 +1,7 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
+from ._caches.tool_cache import ToolCache
+from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -111,6 +113,8 @@ __all__ = [
     "Summary",
     "Tag",
     "Text",
+    "ToolCache",
+    "ToolCacheStats",
     "UnknownCommandError",
     "UserCounts",
     "UserData",

@@ -3,7 +3,9 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, with_options
+from .._arguments import TTL, check_count, check_text, shown, with_options
+from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_results import ResultForm
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
@@ -75,18 +77,21 @@ __all__ = [
     "Progress",
     "Prompt",
     "REASONING",
+    "ResultForm",
     "Search",
     "Storage",
     "StoreOptions",
     "TTL",
     "TextIndex",
     "TokenCounter",
+    "ToolCacheOptions",
     "TurnMemory",
     "WhenTooLarge",
     "aembed_documents",
     "audio_block",
     "block_type",
     "check_count",
+    "check_span",
     "check_text",
     "comparison",
     "construct",
@@ -112,6 +117,7 @@ __all__ = [
     "read_tool_call",
     "reasoning_text",
     "recalled_line",
+    "shown",
     "split_data_url",
     "standard_block",
     "text_block",
