@@ -22,6 +22,7 @@ from valkey_memory.adapters import (
 )
 
 Result: TypeAlias = ToolMessage | Command[Any]
+Tools: TypeAlias = Mapping[str, TTL | None] | Iterable[str | BaseTool]
 UserOf: TypeAlias = Callable[[ToolCallRequest], str | None]
 
 _STORED = ("content", "name", "artifact", "additional_kwargs", "response_metadata")
@@ -36,6 +37,10 @@ class ValkeyToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     parallel tool calls, other threads or other processes, run the tool once. A result comes back
     with content, artifact, name and status; ``tool_call_id`` is that of the call.
 
+    List it last. What stands before it sees every call, and may approve, edit or retry it; what
+    stands behind it sees only those that were not answered from the cache, and what that makes of a
+    call is stored as the answer to the call as it was before.
+
     Not cached are errors, raised or as ``ToolMessage(status="error")``; a ``Command``, because it
     changes the state of one agent; and a content or artifact that JSON cannot hold without loss,
     which is logged in ``valkey_memory``. What a tool reads beside its arguments (injected state,
@@ -44,21 +49,27 @@ class ValkeyToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Examples:
         >>> from langchain.agents import create_agent
-        >>> from langchain_core.tools import tool
+        >>> from langchain_core.language_models import FakeMessagesListChatModel
+        >>> from langchain_core.messages import AIMessage
         >>> from langchain_valkey_glide import ValkeyToolCacheMiddleware
-        >>> @tool
-        ... def search(query: str) -> str:
+        >>> def search(query: str) -> str:
         ...     "Search the web."
         ...     return f"about {query}"
+        >>> class Scripted(FakeMessagesListChatModel):  # in place of a chat model
+        ...     def bind_tools(self, tools, **options):
+        ...         return self
+        >>> call = {"name": "search", "args": {"query": "tea"}, "id": "call_1"}
+        >>> model = Scripted(responses=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
         >>> cached = ValkeyToolCacheMiddleware({"search": 3600}, url="embedded://")
-        >>> from langchain_core.language_models import FakeListChatModel
-        >>> agent = create_agent(FakeListChatModel(responses=["Hi"]), [search], middleware=[cached])
+        >>> agent = create_agent(model, [search], middleware=[cached])
+        >>> for _ in range(2):
+        ...     state = agent.invoke({"messages": [("user", "What is tea?")]})
         >>> cached.cache.stats()
-        ToolCacheStats(hits=0, misses=0, waits=0)
+        ToolCacheStats(hits=1, misses=1, waits=0)
 
     Args:
-        tools: Names of tools, or the tools, whose results are cached; or a dict of these to their
-            TTLs, in seconds or as a timedelta, None for ``ttl``.
+        tools: The tools whose results are cached, or their names; or a dict of names to TTLs, in
+            seconds or as a timedelta, None for ``ttl``.
         user: Says whose the result of a call is, from the request: ``lambda request:
             request.runtime.context.user_id``. A user gets nobody else's results; a call that has no
             user (None or ``""``) is not cached. Default: results are everybody's.
@@ -79,7 +90,7 @@ class ValkeyToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
     @with_options(ToolCacheOptions, ToolCache)
     def __init__(
         self,
-        tools: Mapping[str | BaseTool, TTL | None] | Iterable[str | BaseTool],
+        tools: Tools,
         *,
         user: UserOf | None = None,
         shared: Collection[str] = (),
@@ -147,21 +158,19 @@ class ValkeyToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         return tool in self._ttls and user_id != ""
 
 
-def _ttls(
-    tools: Mapping[str | BaseTool, TTL | None] | Iterable[str | BaseTool],
-) -> dict[str, TTL | None]:
+def _ttls(tools: Tools) -> dict[str, TTL | None]:
     """The TTL of each tool by its name, None for that of the cache."""
     if isinstance(tools, str | BaseTool) or not isinstance(tools, Iterable):
         raise InvalidArgumentError(
             f"tools must be names, or a dict of names and TTLs, not {shown(tools)}"
         )
-    given = tools.items() if isinstance(tools, Mapping) else ((tool, None) for tool in tools)
+    ttls = tools if isinstance(tools, Mapping) else {}
     found: dict[str, TTL | None] = {}
-    for tool, ttl in given:
+    for tool in tools:
         name = check_text(tool.name if isinstance(tool, BaseTool) else tool, "a tool's name")
-        if ttl is not None:
+        found[name] = ttls.get(name)
+        if (ttl := found[name]) is not None:
             check_span(ttl, f"the ttl of results of {name!r}")
-        found[name] = ttl
     if not found:
         raise InvalidArgumentError("tools names no tool: nothing would be cached")
     return found

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .._messages.values import BY_FOREIGN_DATA, dumps, loads
+from .._errors import MessageEncodeError
+from .._messages.values import BY_FOREIGN_CODE, BY_FOREIGN_DATA, dumps, loads
 
 T = TypeVar("T")
 
@@ -39,7 +40,12 @@ class ResultForm(Generic[T]):
         Raises:
             MessageEncodeError: JSON cannot hold the result without loss.
         """
-        return dumps(self.dump(result), "result")
+        try:
+            return dumps(self.dump(result), "result")
+        except BY_FOREIGN_CODE as error:
+            if isinstance(error, MessageEncodeError):
+                raise
+            raise MessageEncodeError(f"{type(error).__name__}: {error}") from error
 
     def from_text(self, text: bytes) -> T:
         """The inverse.
