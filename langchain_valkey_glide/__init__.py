@@ -13,6 +13,7 @@ except ImportError as error:
 from ._chat_memory import ValkeyChatMemory
 from ._embeddings import LocalEmbeddings
 from ._history import ValkeyChatMessageHistory
+from ._run_logger import ValkeyRunLogger
 from ._vector_store import ValkeyVectorStore
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "LocalEmbeddings",
     "ValkeyChatMemory",
     "ValkeyChatMessageHistory",
+    "ValkeyRunLogger",
     "ValkeyToolCacheMiddleware",
     "ValkeyVectorStore",
 ]

@@ -53,6 +53,9 @@ from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
+from ._runs.events import RunEvent
+from ._runs.plans import Run
+from ._runs.run_log import RunLog
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -106,6 +109,9 @@ __all__ = [
     "Receipt",
     "Rejected",
     "ReplyLostError",
+    "Run",
+    "RunEvent",
+    "RunLog",
     "SearchUnavailableError",
     "ServerUnavailableError",
     "Session",

@@ -42,6 +42,8 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
+from .._runs.recorder import CHAIN, RunRecorder
+from .._runs.run_log import RunLogOptions
 from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.hybrid import HybridMode
@@ -60,6 +62,7 @@ __all__ = [
     "And",
     "AnyFilter",
     "BATCH_SIZE",
+    "CHAIN",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
     "Codec",
@@ -78,6 +81,8 @@ __all__ = [
     "Prompt",
     "REASONING",
     "ResultForm",
+    "RunLogOptions",
+    "RunRecorder",
     "Search",
     "Storage",
     "StoreOptions",
