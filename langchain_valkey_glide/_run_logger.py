@@ -325,15 +325,15 @@ def _gist(value: Any) -> Any:
     return _plain(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, levels: int = 10) -> Any:
     """Messages by what they say, without what their classes keep beside it."""
     if isinstance(value, BaseMessage):
         said = {"role": value.type, "content": value.content}
         calls = getattr(value, "tool_calls", None) or []
         called = [{"name": call["name"], "args": call["args"]} for call in calls]
         return {**said, "tool_calls": called} if called else said
-    if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+    if isinstance(value, Mapping) and levels:
+        return {name: _plain(one, levels - 1) for name, one in value.items()}
+    if isinstance(value, list | tuple) and levels:
+        return [_plain(one, levels - 1) for one in value]
     return value
