@@ -67,7 +67,16 @@ class ValkeyRunLogger(BaseCallbackHandler):
         self, *, run_id: str | None = None, payloads: bool = True, **options: Unpack[RunLogOptions]
     ) -> None:
         self.log = RunLog(**options)
-        self._recorder = RunRecorder(self.log, run_id=run_id, payloads=payloads)
+        self._options: dict[str, Any] = {"run_id": run_id, "payloads": payloads}
+        self._recorder = RunRecorder(self.log, **self._options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"log": self.log, **self._options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.log = state.pop("log")
+        self._options = state
+        self._recorder = RunRecorder(self.log, **state)
 
     def _begin(
         self,

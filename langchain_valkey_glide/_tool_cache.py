@@ -182,7 +182,7 @@ def _form(request: ToolCallRequest) -> ResultForm[Result]:
     def load(stored: Any) -> Result:
         return ToolMessage(tool_call_id=request.tool_call["id"], **stored)
 
-    return ResultForm(_stored, load, _is_kept)
+    return ResultForm("lc", _stored, load, _is_kept)
 
 
 def _stored(message: Any) -> dict[str, Any]:

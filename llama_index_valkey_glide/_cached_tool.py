@@ -149,4 +149,4 @@ def _is_kept(output: Any) -> bool:
     return type(output) is ToolOutput and not output.is_error
 
 
-_FORM = ResultForm(_dump, _load, _is_kept)
+_FORM = ResultForm("li", _dump, _load, _is_kept)

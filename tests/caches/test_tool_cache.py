@@ -25,6 +25,7 @@ from valkey_memory import (
     ValkeyConnection,
 )
 from valkey_memory._caches.tool_arguments import canonical, digest
+from valkey_memory._caches.tool_results import FORMS, ResultForm
 from valkey_memory._keys import tool_claim_key, tool_key
 
 from ..conftest import Face
@@ -96,8 +97,13 @@ def test_sync_and_async_tools_in_both_faces(make_cache: Any, tool: Tool) -> None
 def test_results_come_back_equal(make_cache: Any, result: Any) -> None:
     cache = make_cache()
     runs = []
+
+    def run() -> Any:
+        runs.append(1)
+        return result
+
     for _ in range(2):
-        found = cache.get_or_call("t", {}, lambda: runs.append(1) or result)
+        found = cache.get_or_call("t", {}, run)
         assert found == result
         assert type(found) is type(result)
     assert len(runs) == 1
@@ -133,6 +139,21 @@ def test_what_a_tool_raises_is_raised_and_not_stored(
             cache.get_or_call("t", {}, fail)
         assert keys_of(connection, prefix) == []
     assert cache.get_or_call("t", {}, tool) == {"run": 1}
+
+
+def test_a_form_that_fails_costs_no_result(
+    make_cache: Any, connection: ValkeyConnection, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> Any:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    cache = make_cache()
+    assert cache.get_or_call("t", {}, lambda: 1, form=ResultForm(dump=fail)) == 1
+    assert "ambiguous" in caplog.text
+    assert keys_of(connection, prefix) == []
+    cache.get_or_call("t", {}, lambda: 2)
+    assert cache.get_or_call("t", {}, lambda: 3, form=ResultForm(load=fail)) == 3
+    assert "dropped an unreadable result" in caplog.text
 
 
 def test_ttl_of_the_cache_and_of_a_result(
@@ -229,14 +250,14 @@ def test_users_get_their_own(make_cache: Any, tool: Tool) -> None:
 
 def test_hostile_names_reach_nobody_else(make_cache: Any, tool: Tool) -> None:
     cache = make_cache()
-    made = {}
+    made: dict[tuple[str, str | None], Any] = {}
     for name in HOSTILE:
         made[name, None] = cache.get_or_call(name, {}, tool)
         for user in USERS:
             made[name, user] = cache.get_or_call(name, {}, tool, user_id=user)
     assert tool.runs == len(made)
-    for (name, user), result in made.items():
-        assert cache.get_or_call(name, {}, tool, user_id=user) == result
+    for (name, whose), result in made.items():
+        assert cache.get_or_call(name, {}, tool, user_id=whose) == result
     assert cache.clear("a") == 1 + len(USERS)
     assert cache.clear("a:b", "a:b:c") == 0
     assert cache.clear(user_id="*") == len(HOSTILE) - 1
@@ -303,6 +324,18 @@ def test_delete_one(make_cache: Any, tool: Tool) -> None:
     assert not cache.delete("t", {"n": 1})
     assert cache.delete("t", {"n": 1.0}, user_id="alice")
     assert not cache.delete("t", {"n": 1}, user_id="alice")
+    with pytest.raises(InvalidArgumentError):
+        cache.delete("", {})
+
+
+def test_forms_have_their_own(make_cache: Any, tool: Tool) -> None:
+    cache = make_cache()
+    for _ in range(2):
+        for number, form in enumerate(FORMS, 1):
+            found = cache.get_or_call("t", {"n": 1}, tool, form=ResultForm(form))
+            assert found == {"run": number}
+    assert cache.delete("t", {"n": 1})
+    assert cache.clear() == 0
 
 
 def test_what_was_cleared_while_it_was_made_is_not_stored(
@@ -563,4 +596,3 @@ def test_it_pickles(url: str, prefix: str) -> None:
     copy = pickle.loads(pickle.dumps(cache))  # noqa: S301
     assert copy.get_or_call("t", {}, lambda: 2) == 1
     assert (copy.stats().hits, cache.stats().hits) == (1, 0)
-    assert b"_memory._" not in pickle.dumps(ToolCache(url=url)).replace(b"_caches", b"")

@@ -187,8 +187,9 @@ def test_run_ids(make_logger: Any, invoke: Any) -> None:
 def test_many_runs_at_the_same_time(make_logger: Any) -> None:
     logger = make_logger()
 
-    def one(n: int) -> int:
-        return RunnableLambda(lambda x: x + 1, name="inner").invoke(n)
+    def one(n: int) -> Any:
+        inner: Any = RunnableLambda(lambda x: x + 1, name="inner")
+        return inner.invoke(n)
 
     chain = RunnableLambda(one, name="outer")
     chain.batch(list(range(8)), {"callbacks": [logger], "max_concurrency": 8})

@@ -229,8 +229,8 @@ def test_users_get_their_own(cached: Any, results: Any) -> None:
             assert [one.content for one in found] == [f"of {user}", "about tea, 2"]
     assert len(RUNS) == 3
     for _ in range(2):  # nobody's results are nobody's
-        for user in (None, ""):
-            results(middleware, ("orders", {}), user=user)
+        for nobody in (None, ""):
+            results(middleware, ("orders", {}), user=nobody)
     assert len(RUNS) == 7
     assert middleware.cache.clear(user_id="alice") == 1
 
@@ -265,7 +265,7 @@ def test_with_a_person_in_the_loop(cached: Any, results: Any) -> None:
         assert paused["__interrupt__"]
         state = agent.invoke(Command(resume={"decisions": [decision]}), config)
         said.append(next(m for m in state["messages"] if isinstance(m, ToolMessage)).content)
-    assert [one.splitlines()[-1] for one in said[:3]] == [
+    assert [str(one).splitlines()[-1] for one in said[:3]] == [
         "about tea, 1",
         "about mate, 2",  # after a note to the model, which is not cached with it
         "about tea, 1",

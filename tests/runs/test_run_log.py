@@ -359,9 +359,9 @@ def test_many_writers_of_a_run(connection: ValkeyConnection, prefix: str) -> Non
 def test_foreign_keys_are_left(make_log: Any, connection: ValkeyConnection, prefix: str) -> None:
     log = make_log()
     send(connection, "SET", f"{prefix}r", "mine")
-    for call in (lambda: log.append("r", "a"), lambda: log.read("r")):
+    for name, arguments in (("append", ("r", "a")), ("read", ("r",))):
         with pytest.raises(KeyTypeError):
-            call()
+            getattr(log, name)(*arguments)
     assert send(connection, "GET", f"{prefix}r") == b"mine"
     assert send(connection, "EXISTS", sidecar(f"{prefix}r", "writes")) == 0
 
@@ -371,9 +371,9 @@ def test_without_a_server(is_async: bool) -> None:
     url = "valkey://localhost:1?connection_timeout=0.2"
     with ValkeyConnection.from_url(url) as connection:
         log = Face(RunLog(connection=connection), is_async=is_async)
-        for call in (lambda: log.append("r", "a"), lambda: log.read("r"), log.runs):
+        for name, arguments in (("append", ("r", "a")), ("read", ("r",)), ("runs", ())):
             with pytest.raises(ConnectionFailedError):
-                call()
+                getattr(log, name)(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,12 @@ def canonical(arguments: Mapping[str, Any]) -> bytes:
         raise MessageEncodeError(f"arguments cannot be compared: {error}") from error
 
 
-def digest(arguments: Mapping[str, Any]) -> str:
-    """What stands for ``arguments`` in a key: SHA-256 of their canonical text."""
-    return hashlib.sha256(canonical(arguments)).hexdigest()
+def digest(arguments: Mapping[str, Any], form: str = "") -> str:
+    """What stands for ``arguments`` in a key: SHA-256 of the form's name and their canonical text.
+
+    Results of one form are of no use to another, so each has its own.
+    """
+    return hashlib.sha256(form.encode() + canonical(arguments)).hexdigest()
 
 
 def _settled(value: Any) -> Any:

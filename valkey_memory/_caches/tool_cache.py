@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, overload
 
 from .. import _keys
 from .._arguments import TTL, shown, ttl_to_milliseconds
@@ -85,8 +85,7 @@ class ToolCache:
         on_error: OnError = "raise",
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
-        self._ttl_ms = check_span(ttl, "ttl of results")
-        lease_ms = check_span(lease, "lease")
+        self._ttl_ms, lease_ms = check_span(ttl, "ttl of results"), check_span(lease, "lease")
         if on_error not in ("raise", "warn"):
             raise InvalidArgumentError(f'on_error must be "raise" or "warn", not {shown(on_error)}')
         self._plans = CallPlans(_keys.check_prefix(key_prefix), lease_ms, on_error, Tally())
@@ -105,7 +104,7 @@ class ToolCache:
         call: Callable[[], Any],
         user_id: str | None,
         ttl: TTL | None,
-        form: ResultForm[Any],
+        form: ResultForm[Any] | None,
     ) -> Plan[Any]:
         return self._plans.get_or_call_plan(
             tool,
@@ -113,19 +112,43 @@ class ToolCache:
             of_function(call),
             user_id=user_id,
             ttl_ms=self._ttl_ms if ttl is None else check_span(ttl, "ttl of a result"),
-            form=form,
+            form=form or PLAIN,
         )
+
+    @overload
+    def get_or_call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        call: Callable[[], Awaitable[T]],
+        *,
+        user_id: str | None = None,
+        ttl: TTL | None = None,
+        form: ResultForm[T] | None = None,
+    ) -> T: ...
+
+    @overload
+    def get_or_call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        call: Callable[[], T],
+        *,
+        user_id: str | None = None,
+        ttl: TTL | None = None,
+        form: ResultForm[T] | None = None,
+    ) -> T: ...
 
     def get_or_call(
         self,
         tool: str,
         arguments: Mapping[str, Any],
-        call: Callable[[], T | Awaitable[T]],
+        call: Callable[[], Any],
         *,
         user_id: str | None = None,
         ttl: TTL | None = None,
-        form: ResultForm[T] = PLAIN,
-    ) -> T:
+        form: ResultForm[Any] | None = None,
+    ) -> Any:
         """The result of a call: the one that is stored, or what ``call`` returns.
 
         Args:
@@ -146,21 +169,44 @@ class ToolCache:
         Round trips: one for a hit, two for a miss. Who waits looks four to a hundred times a
         second.
         """
-        plan: Plan[T] = self._get_or_call_plan(tool, arguments, call, user_id, ttl, form)
-        return self._run(plan)
+        return self._run(self._get_or_call_plan(tool, arguments, call, user_id, ttl, form))
+
+    @overload
+    async def aget_or_call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        call: Callable[[], Awaitable[T]],
+        *,
+        user_id: str | None = None,
+        ttl: TTL | None = None,
+        form: ResultForm[T] | None = None,
+    ) -> T: ...
+
+    @overload
+    async def aget_or_call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        call: Callable[[], T],
+        *,
+        user_id: str | None = None,
+        ttl: TTL | None = None,
+        form: ResultForm[T] | None = None,
+    ) -> T: ...
 
     async def aget_or_call(
         self,
         tool: str,
         arguments: Mapping[str, Any],
-        call: Callable[[], T | Awaitable[T]],
+        call: Callable[[], Any],
         *,
         user_id: str | None = None,
         ttl: TTL | None = None,
-        form: ResultForm[T] = PLAIN,
-    ) -> T:
+        form: ResultForm[Any] | None = None,
+    ) -> Any:
         """Async ``get_or_call``; a sync ``call`` runs in a thread."""
-        plan: Plan[T] = self._get_or_call_plan(tool, arguments, call, user_id, ttl, form)
+        plan = self._get_or_call_plan(tool, arguments, call, user_id, ttl, form)
         return await self._arun(plan)
 
     def delete(
@@ -203,6 +249,19 @@ class ToolCache:
     def stats(self) -> ToolCacheStats:
         """How many calls hit, missed and waited, of this object in this process. Sends nothing."""
         return self._plans.tally.read()
+
+    def __getstate__(self) -> dict[str, Any]:
+        plans = self._plans
+        return {
+            "connection": self.connection,
+            "key_prefix": plans.key_prefix,
+            "ttl": self._ttl_ms / 1000,
+            "lease": plans.lease_ms / 1000,
+            "on_error": plans.on_error,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"ToolCache({self.connection!r}, key_prefix={self._plans.key_prefix!r})"

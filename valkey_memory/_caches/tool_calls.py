@@ -21,7 +21,7 @@ from .._models.calls import Call
 from .._plans import Pause, Plan, Request, Scan, Work, change_plan
 from .tool_arguments import digest
 from .tool_claims import Entry, Held
-from .tool_results import ResultForm
+from .tool_results import FORMS, ResultForm
 from .tool_stats import Tally
 
 T = TypeVar("T")
@@ -52,9 +52,11 @@ class CallPlans:
     on_error: OnError
     tally: Tally
 
-    def entry(self, tool: str, arguments: Mapping[str, Any], user_id: str | None) -> Entry:
+    def entry(
+        self, tool: str, arguments: Mapping[str, Any], user_id: str | None, form: str
+    ) -> Entry:
         """Where the result of a call is, or will be."""
-        key = _keys.tool_key(self.key_prefix, tool, digest(arguments), user_id)
+        key = _keys.tool_key(self.key_prefix, tool, digest(arguments, form), user_id)
         return Entry(tool, key)
 
     def get_or_call_plan(
@@ -70,7 +72,7 @@ class CallPlans:
         """The result of a call: the stored one, or the tool's, which is then stored."""
         token = ""
         try:
-            entry = self.entry(tool, arguments, user_id)
+            entry = self.entry(tool, arguments, user_id, form.name)
             found = yield from self._claimed_plan(entry, form)
             if not isinstance(found, str):
                 self.tally.count("hits")
@@ -143,8 +145,9 @@ class CallPlans:
     def delete_plan(
         self, tool: str, arguments: Mapping[str, Any], user_id: str | None
     ) -> Plan[bool]:
-        """Delete one result. One round trip."""
-        return (yield from change_plan(self.entry(tool, arguments, user_id).delete()))
+        """Delete one result, in whatever form. One round trip."""
+        entries = [self.entry(tool, arguments, user_id, form) for form in FORMS]
+        return bool((yield from _deleted_plan(f"delete a result of the tool {tool!r}", entries)))
 
     def clear_plan(self, tool: str | None, user_id: str | None) -> Plan[int]:
         """Delete all results, or a tool's, or a user's; how many. It walks the keyspace."""
@@ -171,7 +174,7 @@ class CallPlans:
 
 def _deleted_plan(operation: str, entries: list[Entry]) -> Plan[int]:
     """Delete some results with their claims; how many there were. One round trip."""
-    commands = tuple(command for entry in entries for command in entry.delete().commands)
+    commands = tuple(command for entry in entries for command in entry.delete_commands())
     replies = yield Request(operation, commands, repeatable=True)
     return sum(replies[::2])
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from .. import _keys
-from .._plans import Change, Reply, nothing
+from .._plans import Change, Command, Reply, nothing
 
 T = TypeVar("T")
 
@@ -75,15 +75,9 @@ class Entry(NamedTuple):
         """Delete the result if it is still ``text``."""
         return self._change("drop", _DROP, text, read=nothing)
 
-    def delete(self) -> Change[bool]:
-        """Delete the result, and the claim of who makes it; whether there was a result."""
-        return Change(
-            f"delete a result of the tool {self.tool!r}",
-            self.key,
-            (("UNLINK", self.key), ("UNLINK", _keys.tool_claim_key(self.key))),
-            _is_one,
-            repeatable=True,
-        )
+    def delete_commands(self) -> tuple[Command, ...]:
+        """Delete the result, and the claim of who makes it. The first reply is how many it was."""
+        return ("UNLINK", self.key), ("UNLINK", _keys.tool_claim_key(self.key))
 
     def _change(
         self,

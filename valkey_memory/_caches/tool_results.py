@@ -11,6 +11,9 @@ from .._messages.values import BY_FOREIGN_CODE, BY_FOREIGN_DATA, dumps, loads
 
 T = TypeVar("T")
 
+FORMS = ("", "lc", "li")
+"""The names of the forms: plain values, LangChain's and LlamaIndex's results."""
+
 
 def _itself(value: Any) -> Any:
     return value
@@ -25,11 +28,13 @@ class ResultForm(Generic[T]):
     """How results are stored: plain values as they are, others as a face translates them.
 
     Args:
+        name: One of ``FORMS``.
         dump: Makes plain data of a result.
         load: The inverse.
         keep: Whether a result may be stored at all; errors may not.
     """
 
+    name: str = ""
     dump: Callable[[T], Any] = _itself
     load: Callable[[Any], T] = _itself
     keep: Callable[[T], bool] = _always

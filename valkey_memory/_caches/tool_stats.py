@@ -29,7 +29,7 @@ class ToolCacheStats:
 
 
 class Tally:
-    """Counts for ``ToolCacheStats``, from any thread. A copy begins with none."""
+    """Counts for ``ToolCacheStats``, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,6 +44,3 @@ class Tally:
         """What was counted so far."""
         with self._lock:
             return ToolCacheStats(**self._counts)
-
-    def __reduce__(self) -> tuple[type[Tally], tuple[()]]:
-        return Tally, ()

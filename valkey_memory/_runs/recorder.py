@@ -46,7 +46,7 @@ class _Step:
 
 
 class RunRecorder:
-    """Logs steps as they begin and end, from any thread. A copy knows of no steps.
+    """Logs steps as they begin and end, from any thread.
 
     Args:
         log: Where to.
@@ -172,10 +172,3 @@ class RunRecorder:
                 self._not_before = time.monotonic() + _PAUSE_SECONDS
         pause = f" The next one is tried in {_PAUSE_SECONDS:g} s." if away else ""
         _log.warning("an event of the run %r is not logged: %s%s", run, error, pause)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _recorder, (self.log, self._run_id, self._payloads)
-
-
-def _recorder(log: RunLog, run_id: str | None, payloads: bool) -> RunRecorder:
-    return RunRecorder(log, run_id=run_id, payloads=payloads)

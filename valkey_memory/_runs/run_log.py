@@ -210,5 +210,18 @@ class RunLog:
         """Async ``delete``."""
         return await self._arun(self._plans.delete_plan(run_id))
 
+    def __getstate__(self) -> dict[str, Any]:
+        plans = self._plans
+        return {
+            "connection": self.connection,
+            "key_prefix": plans.key_prefix,
+            "ttl": None if plans.ttl_ms is None else plans.ttl_ms / 1000,
+            "max_events": plans.max_events,
+            "max_chars": plans.max_chars,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     def __repr__(self) -> str:
         return f"RunLog({self.connection!r}, key_prefix={self._plans.key_prefix!r})"
