@@ -302,6 +302,10 @@ def test_public_names_stand_in_their_package(package: ModuleType) -> None:
         llama_index_valkey_glide.ValkeyVectorStore("nodes", url="valkey://localhost:1"),
         valkey_memory.VectorIndex("notes", url="valkey://localhost:1", fields={"a": "tag"}, ttl=5),
         langgraph_valkey_glide.ValkeySaver(url="valkey://localhost:1", ttl=5),
+        valkey_memory.ToolCache(url="valkey://localhost:1", ttl=5),
+        valkey_memory.RunLog(url="valkey://localhost:1", ttl=5),
+        langchain_valkey_glide.ValkeyToolCacheMiddleware(["search"], url="valkey://localhost:1"),
+        langchain_valkey_glide.ValkeyRunLogger(url="valkey://localhost:1", payloads=False),
         langchain_valkey_glide.ValkeyVectorStore(
             DeterministicFakeEmbedding(size=4), "notes", url="valkey://localhost:1"
         ),
@@ -376,6 +380,7 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
     [
         (ConversationStore, 19),
         (valkey_memory.ConversationMemory, 9),
+        (valkey_memory.ToolCache, 3),
         (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
         (langgraph_valkey_glide.ValkeySaver, 10),

@@ -1,5 +1,7 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
+from ._caches.tool_cache import ToolCache
+from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -51,6 +53,9 @@ from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
+from ._runs.events import RunEvent
+from ._runs.plans import Run
+from ._runs.run_log import RunLog
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -104,6 +109,9 @@ __all__ = [
     "Receipt",
     "Rejected",
     "ReplyLostError",
+    "Run",
+    "RunEvent",
+    "RunLog",
     "SearchUnavailableError",
     "ServerUnavailableError",
     "Session",
@@ -111,6 +119,8 @@ __all__ = [
     "Summary",
     "Tag",
     "Text",
+    "ToolCache",
+    "ToolCacheStats",
     "UnknownCommandError",
     "UserCounts",
     "UserData",

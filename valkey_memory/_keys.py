@@ -261,6 +261,51 @@ def threads_pattern(key_prefix: str) -> str:
 
 def thread_of(key_prefix: str, key: bytes) -> str | None:
     """Whose values these are; None for a key that holds no thread's."""
+
+
+# Results of tools are at ``{key_prefix}{tool}:{digest}``, those of one user at
+# ``{key_prefix}{tool}:{user}:{digest}``; while one is made, its claim is beside it. Colons in names
+# and ids are encoded, so the parts of a key are what lies between its colons.
+
+_TO_ENCODE_IN_PART = re.compile(r"[{}:%\x00-\x1f\x7f]")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CLAIM = "claim"
+_OF_CLAIM = f"}}:{_CLAIM}"
+
+
+def _part(text: str) -> str:
+    return _TO_ENCODE_IN_PART.sub(lambda m: f"%{ord(m[0]):02X}", text)
+
+
+def tool_key(key_prefix: str, tool: str, digest: str, user_id: str | None = None) -> str:
+    """The key of a tool's result, by the digest of its arguments.
+
+    Raises:
+        InvalidArgumentError: ``tool`` or ``user_id`` is no text, or an empty one.
+    """
+    parts = [_part(check_text(tool, "tool"))]
+    if user_id is not None:
+        parts.append(_part(check_text(user_id, "user_id")))
+    return key_prefix + ":".join([*parts, digest])
+
+
+def tool_claim_key(key: str) -> str:
+    """The key that says who makes the result at ``key``, in its slot."""
+    return sidecar(key, _CLAIM)
+
+
+def tool_keys_pattern(key_prefix: str) -> str:
+    """A SCAN pattern for every result and claim. It lets others through: ``is_tool_key`` tells."""
+    return "*" + scan_pattern(key_prefix)
+
+
+def tool_key_of(
+    key_prefix: str, key: bytes, tool: str | None = None, user_id: str | None = None
+) -> str | None:
+    """The key of the result that ``key``, or the claim at ``key``, is of.
+
+    None for one of another tool, or of another user, and for what is neither result nor claim.
+    """
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -302,3 +347,34 @@ def unindexed_key(store: str) -> str:
 def item_index(store: str) -> str:
     """The vector index of a store's items. No name of a store has a dot, so it is no store's."""
     return f"{store}.vectors"
+    if text.startswith("{") and text.endswith(_OF_CLAIM):
+        text = text[1 : -len(_OF_CLAIM)]
+    *names, digest = text[len(key_prefix) :].split(":")
+    if not text.startswith(key_prefix) or not _DIGEST.fullmatch(digest):
+        return None
+    if len(names) not in (1, 2) or not all(names):
+        return None
+    name, *user = names
+    if tool is not None and name != _part(tool):
+        return None
+    if user_id is not None and user != [_part(user_id)]:
+        return None
+    return text
+
+
+# The log of a run is a stream at ``{key_prefix}{run_id}``; the list of runs is a sidecar of the
+# prefix.
+
+
+def run_key(key_prefix: str, run_id: str) -> str:
+    """The stream of a run's events.
+
+    Raises:
+        InvalidArgumentError: ``run_id`` is no text, or an empty one.
+    """
+    return key_prefix + _encode(check_text(run_id, "run_id"))
+
+
+def runs_key(key_prefix: str) -> str:
+    """The sorted set of the last runs, by when they were last active."""
+    return sidecar(key_prefix, "runs")

@@ -4,6 +4,8 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
+from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_results import ResultForm
 from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
@@ -46,6 +48,8 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
+from .._runs.recorder import CHAIN, RunRecorder
+from .._runs.run_log import RunLogOptions
 from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.hybrid import HybridMode
@@ -64,6 +68,7 @@ __all__ = [
     "And",
     "AnyFilter",
     "BATCH_SIZE",
+    "CHAIN",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
     "CheckpointStore",
@@ -92,6 +97,9 @@ __all__ = [
     "Prompt",
     "PutItem",
     "REASONING",
+    "ResultForm",
+    "RunLogOptions",
+    "RunRecorder",
     "Saved",
     "Search",
     "SearchItems",
@@ -100,6 +108,7 @@ __all__ = [
     "TTL",
     "TextIndex",
     "TokenCounter",
+    "ToolCacheOptions",
     "TurnMemory",
     "Typed",
     "WhenTooLarge",
@@ -108,6 +117,7 @@ __all__ = [
     "audio_block",
     "block_type",
     "check_count",
+    "check_span",
     "check_text",
     "comparison",
     "construct",
