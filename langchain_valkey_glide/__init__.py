@@ -1,4 +1,4 @@
-"""LangChain on Valkey: chat history and vector store, over the core in ``valkey_memory``."""
+"""LangChain on Valkey: history, vector store, caches, over the core in ``valkey_memory``."""
 
 try:
     import langchain_core  # noqa: F401
@@ -7,15 +7,19 @@ except ImportError as error:
         "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
     ) from error
 
+from ._cache import ValkeyCache
 from ._chat_memory import ValkeyChatMemory
 from ._embeddings import LocalEmbeddings
 from ._history import ValkeyChatMessageHistory
+from ._semantic_cache import ValkeySemanticCache
 from ._vector_store import ValkeyVectorStore
 
 __all__ = [
     "LocalEmbeddings",
+    "ValkeyCache",
     "ValkeyChatMemory",
     "ValkeyChatMessageHistory",
+    "ValkeySemanticCache",
     "ValkeyVectorStore",
 ]
 

@@ -7,8 +7,11 @@ except ImportError as error:
         "langgraph_valkey_glide needs langgraph: pip install 'valkey-glide-memory[langgraph]'"
     ) from error
 
-__all__: list[str] = []
+from ._cache import ValkeyCache
+
+__all__ = ["ValkeyCache"]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:
     globals()[_name].__module__ = __name__
+del _name

@@ -1,5 +1,12 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
+from ._caches.counts import CacheStats
+from ._caches.thresholds import (
+    ThresholdRow,
+    Thresholds,
+    achoose_threshold,
+    choose_threshold,
+)
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -60,6 +67,7 @@ from ._vectors.schema import IndexInfo
 __all__ = [
     "AuthenticationError",
     "BulkWriteError",
+    "CacheStats",
     "CommandError",
     "ConfigurationError",
     "ConnectionClosedError",
@@ -111,12 +119,16 @@ __all__ = [
     "Summary",
     "Tag",
     "Text",
+    "ThresholdRow",
+    "Thresholds",
     "UnknownCommandError",
     "UserCounts",
     "UserData",
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",
+    "achoose_threshold",
+    "choose_threshold",
     "export_user",
     "forget_user",
     "import_user",

@@ -12,7 +12,9 @@ every other id, ``50% off`` included, stands in the key as it is.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ._arguments import check_text, shown
@@ -239,3 +241,36 @@ def shape_key(index: str) -> str:
 def probe_key(index: str) -> str:
     """A key that holds nothing, to see whether the server knows a command."""
     return f"{document_prefix(index)}:probe"
+
+
+# Entries of caches are at ``{key_prefix}{scope}:{scope}:{name}``. Scopes and names may be long, and
+# have any character, so each is a hash: what has one beginning is one scope, whatever it is called.
+
+_DIGEST_BYTES = 16
+_DIGEST = b"[0-9a-f]{%d}" % (2 * _DIGEST_BYTES)
+_ENTRY = re.compile(b"(?:%s:)*%s" % (_DIGEST, _DIGEST))
+
+
+def digest(*parts: str) -> str:
+    """A hash of texts; other texts, or as many letters in other parts, have another one."""
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        text = part.encode("utf-8", "surrogatepass")
+        found.update(b"%d:" % len(text))
+        found.update(text)
+    return found.hexdigest()
+
+
+def entries_prefix(key_prefix: str, scopes: Iterable[Sequence[str]]) -> str:
+    """What the keys begin with of all entries of a cache in these scopes, the outermost first."""
+    return key_prefix + "".join(f"{digest(*scope)}:" for scope in scopes)
+
+
+def entry_key(key_prefix: str, scopes: Iterable[Sequence[str]], name: str) -> str:
+    """The key of a cache's entry."""
+    return entries_prefix(key_prefix, scopes) + digest(name)
+
+
+def is_entry(prefix: str, key: bytes) -> bool:
+    """Whether ``key``, which begins with ``entries_prefix``, is that of an entry."""
+    return _ENTRY.fullmatch(key[len(prefix.encode()) :]) is not None

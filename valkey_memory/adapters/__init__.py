@@ -4,6 +4,10 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, with_options
+from .._caches.answers import AnswerCodec, OnError
+from .._caches.exact import ExactCache, Place
+from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
+from .._caches.typed import pack_typed, unpack_typed
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
@@ -28,10 +32,10 @@ from .._messages.content import (
 )
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
-from .._messages.objects import open_to_json, plain_data
+from .._messages.objects import dump_json, open_to_json, plain_data
 from .._messages.tokens import CHARACTERS_PER_TOKEN
 from .._messages.usage import tokens_of_answer, tokens_of_usage
-from .._messages.values import is_writable, to_json
+from .._messages.values import is_writable, loads, to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
@@ -56,7 +60,9 @@ __all__ = [
     "ALWAYS",
     "Algorithm",
     "And",
+    "AnswerCodec",
     "AnyFilter",
+    "Asked",
     "BATCH_SIZE",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
@@ -65,19 +71,25 @@ __all__ = [
     "EXACT_LIMIT",
     "Element",
     "Embeddings",
+    "ExactCache",
     "FieldType",
+    "Found",
     "HybridMode",
     "IndexOptions",
     "Metric",
     "NEVER",
     "OnCorrupt",
+    "OnError",
     "Or",
+    "Place",
     "Progress",
     "Prompt",
     "REASONING",
     "Search",
     "Storage",
+    "SemanticCache",
     "StoreOptions",
+    "THRESHOLD",
     "TTL",
     "TextIndex",
     "TokenCounter",
@@ -91,6 +103,7 @@ __all__ = [
     "comparison",
     "construct",
     "data_url",
+    "dump_json",
     "embed_documents",
     "fact_line",
     "file_block",
@@ -104,9 +117,11 @@ __all__ = [
     "is_text",
     "is_writable",
     "known_dimension",
+    "loads",
     "mask",
     "message_line",
     "open_to_json",
+    "pack_typed",
     "parse_arguments",
     "plain_data",
     "read_tool_call",
@@ -120,5 +135,6 @@ __all__ = [
     "tokens_of_usage",
     "tool_call",
     "tool_result",
+    "unpack_typed",
     "with_options",
 ]
