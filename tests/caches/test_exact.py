@@ -278,5 +278,5 @@ def test_a_type_and_its_bytes_are_one_value(kind: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"x", b"9:abc", b"-1:a", b":a", b"9999999:", b"1:\xff"])
 def test_what_is_no_typed_value_is_said_to_be_none(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="type|decode"):
+    with pytest.raises(ValueError, match=r"type|decode"):
         unpack_typed(raw)
