@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import add
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class CacheStats:
         return (self.exact_hits + self.semantic_hits) / self.lookups if self.lookups else 0.0
 
 
+_NONE = (0, 0, 0, 0)
+
+
 class Counts:
     """The counts behind ``CacheStats``, from any number of threads.
 
@@ -40,18 +44,15 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        self._of_threads: dict[int, CacheStats] = {}
+        self._of_threads: dict[int, tuple[int, ...]] = {}
 
     def add(
         self, *, exact_hits: int = 0, semantic_hits: int = 0, misses: int = 0, stores: int = 0
     ) -> None:
         thread = threading.get_ident()
-        more = CacheStats(exact_hits, semantic_hits, misses, stores)
-        self._of_threads[thread] = _sum([self._of_threads.get(thread, CacheStats()), more])
+        own = self._of_threads.get(thread, _NONE)
+        more = (exact_hits, semantic_hits, misses, stores)
+        self._of_threads[thread] = tuple(map(add, own, more))
 
     def stats(self) -> CacheStats:
-        return _sum(list(self._of_threads.values()))
-
-
-def _sum(stats: list[CacheStats]) -> CacheStats:
-    return CacheStats(*map(sum, zip(*map(astuple, stats), strict=True)))
+        return CacheStats(*map(sum, zip(_NONE, *list(self._of_threads.values()), strict=True)))

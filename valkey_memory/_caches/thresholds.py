@@ -44,7 +44,7 @@ class Thresholds:
 
     Attributes:
         recommended: The lowest threshold with at most ``max_false_hit_rate`` false hits; None where
-            the model sees different questions as the same.
+            such a one has no hits either, because the model does not tell the questions apart.
         rows: One for each threshold, the lowest first.
         similarities: Of each pair, in the order of the pairs.
         max_false_hit_rate: As it was asked for.
@@ -148,7 +148,9 @@ def _choose_plan(
     of_text = dict(zip(texts, vectors, strict=True))
     similarities = [_similarity(of_text[first], of_text[second]) for first, second, _ in given]
     rows = tuple(_row(level, given, similarities) for level in levels)
-    fitting = [row.threshold for row in rows if row.false_hit_rate <= max_false_hit_rate]
+    fitting = [
+        row.threshold for row in rows if row.false_hit_rate <= max_false_hit_rate and row.hits
+    ]
     return Thresholds(
         min(fitting, default=None), rows, tuple(similarities), float(max_false_hit_rate)
     )
