@@ -1,4 +1,4 @@
-"""LangChain on Valkey: history, vector store, agents; over the core in ``valkey_memory``."""
+"""LangChain on Valkey: history, vectors, agents and caches, over the core in ``valkey_memory``."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,12 @@ except ImportError as error:
         "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
     ) from error
 
+from ._cache import ValkeyCache
 from ._chat_memory import ValkeyChatMemory
 from ._embeddings import LocalEmbeddings
 from ._history import ValkeyChatMessageHistory
 from ._run_logger import ValkeyRunLogger
+from ._semantic_cache import ValkeySemanticCache
 from ._vector_store import ValkeyVectorStore
 
 if TYPE_CHECKING:
@@ -24,9 +26,11 @@ _LAZY = {"ValkeyToolCacheMiddleware": "._tool_cache"}
 
 __all__ = [
     "LocalEmbeddings",
+    "ValkeyCache",
     "ValkeyChatMemory",
     "ValkeyChatMessageHistory",
     "ValkeyRunLogger",
+    "ValkeySemanticCache",
     "ValkeyToolCacheMiddleware",
     "ValkeyVectorStore",
 ]

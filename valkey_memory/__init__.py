@@ -1,5 +1,12 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
+from ._caches.counts import CacheStats
+from ._caches.thresholds import (
+    ThresholdRow,
+    Thresholds,
+    achoose_threshold,
+    choose_threshold,
+)
 from ._caches.tool_cache import ToolCache
 from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
@@ -65,6 +72,7 @@ from ._vectors.schema import IndexInfo
 __all__ = [
     "AuthenticationError",
     "BulkWriteError",
+    "CacheStats",
     "CommandError",
     "ConfigurationError",
     "ConnectionClosedError",
@@ -119,6 +127,8 @@ __all__ = [
     "Summary",
     "Tag",
     "Text",
+    "ThresholdRow",
+    "Thresholds",
     "ToolCache",
     "ToolCacheStats",
     "UnknownCommandError",
@@ -127,6 +137,8 @@ __all__ = [
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",
+    "achoose_threshold",
+    "choose_threshold",
     "export_user",
     "forget_user",
     "import_user",

@@ -12,7 +12,9 @@ every other id, ``50% off`` included, stands in the key as it is.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ._arguments import check_text, shown
@@ -261,6 +263,47 @@ def threads_pattern(key_prefix: str) -> str:
 
 def thread_of(key_prefix: str, key: bytes) -> str | None:
     """Whose values these are; None for a key that holds no thread's."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    before, after = f"{{{key_prefix}", "}:values"
+    if not text.startswith(before) or not text.endswith(after):
+        return None
+    thread_id = _decode(text[len(before) : -len(after)])
+    return thread_id if thread_id and thread_keys(key_prefix, thread_id)[1] == text else None
+
+
+# Items of a store are at ``{store}:{namespace}/{key}``, each label and the key encoded; the sorted
+# sets that list all of them, or some, share one slot.
+
+_PART = re.compile(r"[%/{}\x00-\x1f\x7f]")
+
+
+def item_key(store: str, namespace: tuple[str, ...], key: str) -> str:
+    """The key of an item: ``store:users/alice/profile``."""
+    parts = (_PART.sub(lambda m: f"%{ord(m[0]):02X}", part) for part in (*namespace, key))
+    return f"{store}:{'/'.join(parts)}"
+
+
+def entries_key(store: str) -> str:
+    """The sorted set that lists a store's items."""
+    return sidecar(store, "items")
+
+
+def missing_key(store: str) -> str:
+    """The sorted set of listed items that were not there when they were met, by the time then."""
+    return sidecar(store, "missing")
+
+
+def unindexed_key(store: str) -> str:
+    """The sorted set of listed items that the index does not tell of."""
+    return sidecar(store, "unindexed")
+
+
+def item_index(store: str) -> str:
+    """The vector index of a store's items. No name of a store has a dot, so it is no store's."""
+    return f"{store}.vectors"
 
 
 # Results of tools are at ``{key_prefix}{tool}:{digest}``, those of one user at
@@ -310,43 +353,6 @@ def tool_key_of(
         text = key.decode()
     except UnicodeDecodeError:
         return None
-    before, after = f"{{{key_prefix}", "}:values"
-    if not text.startswith(before) or not text.endswith(after):
-        return None
-    thread_id = _decode(text[len(before) : -len(after)])
-    return thread_id if thread_id and thread_keys(key_prefix, thread_id)[1] == text else None
-
-
-# Items of a store are at ``{store}:{namespace}/{key}``, each label and the key encoded; the sorted
-# sets that list all of them, or some, share one slot.
-
-_PART = re.compile(r"[%/{}\x00-\x1f\x7f]")
-
-
-def item_key(store: str, namespace: tuple[str, ...], key: str) -> str:
-    """The key of an item: ``store:users/alice/profile``."""
-    parts = (_PART.sub(lambda m: f"%{ord(m[0]):02X}", part) for part in (*namespace, key))
-    return f"{store}:{'/'.join(parts)}"
-
-
-def entries_key(store: str) -> str:
-    """The sorted set that lists a store's items."""
-    return sidecar(store, "items")
-
-
-def missing_key(store: str) -> str:
-    """The sorted set of listed items that were not there when they were met, by the time then."""
-    return sidecar(store, "missing")
-
-
-def unindexed_key(store: str) -> str:
-    """The sorted set of listed items that the index does not tell of."""
-    return sidecar(store, "unindexed")
-
-
-def item_index(store: str) -> str:
-    """The vector index of a store's items. No name of a store has a dot, so it is no store's."""
-    return f"{store}.vectors"
     if text.startswith("{") and text.endswith(_OF_CLAIM):
         text = text[1 : -len(_OF_CLAIM)]
     *names, digest = text[len(key_prefix) :].split(":")
@@ -378,3 +384,36 @@ def run_key(key_prefix: str, run_id: str) -> str:
 def runs_key(key_prefix: str) -> str:
     """The sorted set of the last runs, by when they were last active."""
     return sidecar(key_prefix, "runs")
+
+
+# Entries of caches are at ``{key_prefix}{scope}:{scope}:{name}``. Scopes and names may be long, and
+# have any character, so each is a hash: what has one beginning is one scope, whatever it is called.
+
+_DIGEST_BYTES = 16
+_HASH = b"[0-9a-f]{%d}" % (2 * _DIGEST_BYTES)
+_ENTRY = re.compile(b"(?:%s:)*%s" % (_HASH, _HASH))
+
+
+def digest(*parts: str) -> str:
+    """A hash of texts; other texts, or as many letters in other parts, have another one."""
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        text = part.encode("utf-8", "surrogatepass")
+        found.update(b"%d:" % len(text))
+        found.update(text)
+    return found.hexdigest()
+
+
+def entries_prefix(key_prefix: str, scopes: Iterable[Sequence[str]]) -> str:
+    """What the keys begin with of all entries of a cache in these scopes, the outermost first."""
+    return key_prefix + "".join(f"{digest(*scope)}:" for scope in scopes)
+
+
+def entry_key(key_prefix: str, scopes: Iterable[Sequence[str]], name: str) -> str:
+    """The key of a cache's entry."""
+    return entries_prefix(key_prefix, scopes) + digest(name)
+
+
+def is_entry(prefix: str, key: bytes) -> bool:
+    """Whether ``key``, which begins with ``entries_prefix``, is that of an entry."""
+    return _ENTRY.fullmatch(key[len(prefix.encode()) :]) is not None

@@ -4,8 +4,12 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
+from .._caches.answers import AnswerCodec, OnError
+from .._caches.exact import ExactCache, Place
+from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
 from .._caches.tool_cache import ToolCacheOptions, check_span
 from .._caches.tool_results import ResultForm
+from .._caches.typed import pack_typed, unpack_typed
 from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
@@ -36,10 +40,10 @@ from .._messages.content import (
 )
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
-from .._messages.objects import open_to_json, plain_data
+from .._messages.objects import dump_json, open_to_json, plain_data
 from .._messages.tokens import CHARACTERS_PER_TOKEN
 from .._messages.usage import tokens_of_answer, tokens_of_usage
-from .._messages.values import is_writable, to_json
+from .._messages.values import is_writable, loads, to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
@@ -66,7 +70,9 @@ __all__ = [
     "ALWAYS",
     "Algorithm",
     "And",
+    "AnswerCodec",
     "AnyFilter",
+    "Asked",
     "BATCH_SIZE",
     "CHAIN",
     "CHARACTERS_PER_TOKEN",
@@ -77,7 +83,9 @@ __all__ = [
     "EXACT_LIMIT",
     "Element",
     "Embeddings",
+    "ExactCache",
     "FieldType",
+    "Found",
     "GetItem",
     "History",
     "HybridMode",
@@ -91,8 +99,10 @@ __all__ = [
     "NamespaceMatch",
     "New",
     "OnCorrupt",
+    "OnError",
     "Operation",
     "Or",
+    "Place",
     "Progress",
     "Prompt",
     "PutItem",
@@ -103,8 +113,10 @@ __all__ = [
     "Saved",
     "Search",
     "SearchItems",
+    "SemanticCache",
     "Storage",
     "StoreOptions",
+    "THRESHOLD",
     "TTL",
     "TextIndex",
     "TokenCounter",
@@ -122,6 +134,7 @@ __all__ = [
     "comparison",
     "construct",
     "data_url",
+    "dump_json",
     "embed_documents",
     "fact_line",
     "file_block",
@@ -135,9 +148,11 @@ __all__ = [
     "is_text",
     "is_writable",
     "known_dimension",
+    "loads",
     "mask",
     "message_line",
     "open_to_json",
+    "pack_typed",
     "parse_arguments",
     "plain_data",
     "read_tool_call",
@@ -152,5 +167,6 @@ __all__ = [
     "tokens_of_usage",
     "tool_call",
     "tool_result",
+    "unpack_typed",
     "with_options",
 ]
