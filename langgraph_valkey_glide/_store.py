@@ -98,6 +98,7 @@ class ValkeyStore(BaseStore):
         ConfigurationError, InvalidArgumentError: From the constructor; nothing was sent.
         InvalidNamespaceError, InvalidArgumentError, FilterError: From a method, before anything was
             sent: a namespace that LangGraph forbids, a value that is no JSON, an unknown operator.
+        ExactSearchLimitError: From a search by meaning in the client, among too many vectors.
         ConnectionFailedError, OperationTimeoutError, CommandError: From any method.
 
     Round trips: get and put one; so is a batch of them. Put with ``index``: one that writes the

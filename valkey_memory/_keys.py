@@ -301,6 +301,11 @@ def unindexed_key(store: str) -> str:
     return sidecar(store, "unindexed")
 
 
+def expiring_key(store: str) -> str:
+    """The sorted set of listed items that have a TTL, by when to look whether they are there."""
+    return sidecar(store, "expiring")
+
+
 def item_index(store: str) -> str:
     """The vector index of a store's items. No name of a store has a dot, so it is no store's."""
     return f"{store}.vectors"

@@ -34,7 +34,7 @@ def test_writers_and_readers(connection: ValkeyConnection, name: str) -> None:
             store.batch([PutItem(USERS, key, value, ttl=ttl if value else None)])
 
     def look() -> None:
-        for _ in range(40):
+        for _ in range(20):
             found = store.batch([SearchItems(USERS, limit=100)])[0]
             assert {f"steady{n}" for n in range(5)} <= {item.key for item in found}
             assert store.batch([ListNamespaces()]) == [[USERS]]

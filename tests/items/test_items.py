@@ -373,3 +373,33 @@ def test_what_another_program_wrote_is_left_as_it_is(items: Any) -> None:
 
 def test_vectors_outlive_two_ttls() -> None:
     assert scripts.vectors_ttl_ms(1_000) == 62_000
+
+
+def test_a_store_that_nobody_searches_does_not_grow(items: Any) -> None:
+    store: ItemStore = items.store
+    listed, expiring = _keys.entries_key(store.name), _keys.expiring_key(store.name)
+
+    def put_many(first: int, ttl: float | None) -> None:
+        items.batch([PutItem(ALICE, f"{first + n}", {}, ttl=ttl) for n in range(100)])
+
+    def turn_back(key: str) -> None:
+        """As if it had been noted two minutes ago."""
+        send(store.connection, "ZUNIONSTORE", key, "2", key, key, "WEIGHTS", "1", "0")
+        for entry in send(store.connection, "ZRANGE", key, "0", "-1"):
+            send(store.connection, "ZINCRBY", key, "-120", entry)
+
+    put_many(0, 0.001)
+    put_many(100, 50)
+    put_many(200, None)
+    time.sleep(0.01)
+    assert send(store.connection, "ZCARD", expiring) == 200
+    for _ in range(4):
+        turn_back(expiring)
+        if send(store.connection, "EXISTS", _keys.missing_key(store.name)):
+            turn_back(_keys.missing_key(store.name))
+        put(items, ALICE, "x", ttl=1_000)
+    assert send(store.connection, "ZCARD", listed) == 201
+    assert len(search(items, limit=999)) == 201
+    put_many(100, None)
+    assert send(store.connection, "ZRANGE", expiring, "0", "-1") == [entry_of(ALICE, "x")]
+    assert store.delete_namespace(ALICE) == 201

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .. import _keys
 from .._arguments import shown
@@ -66,7 +66,11 @@ def _replaced(replies: Sequence[Reply]) -> Vectors | None:
 # The list
 
 
-def enter(store: str, entries: Iterable[bytes], unindexed: Iterable[bytes]) -> list[Change[None]]:
+WORTH_A_LOOK = 100
+"""Items whose TTL may be over, before a put looks which of them are gone."""
+
+
+def enter(store: str, entries: Sequence[bytes], unindexed: Sequence[bytes]) -> list[Change[None]]:
     """List items that are to be written.
 
     That one was missing is forgotten first: see ``scripts.DROP``.
@@ -77,12 +81,27 @@ def enter(store: str, entries: Iterable[bytes], unindexed: Iterable[bytes]) -> l
         unindexed: Those of them that the index does not tell of, or ``EVERYTHING``.
     """
     changes = []
-    if found := tuple(entries):
-        changes.append(_remove(store, _keys.missing_key(store), found))
-        changes.append(_add(store, _keys.entries_key(store), found))
-    if others := tuple(unindexed):
-        changes.append(_add(store, _keys.unindexed_key(store), others))
+    if entries:
+        changes.append(_remove(store, _keys.missing_key(store), entries))
+        changes.append(_add(store, _keys.entries_key(store), entries))
+    if unindexed:
+        changes.append(_add(store, _keys.unindexed_key(store), unindexed))
     return changes
+
+
+def expire(store: str, seconds: Mapping[bytes, float]) -> list[Change[list[bytes]]]:
+    """Note how long items stay; some of those noted before of which the time is over."""
+    if not seconds:
+        return []
+    key = _keys.expiring_key(store)
+    noted = tuple(part for entry, left in seconds.items() for part in (f"{left:.3f}", entry))
+    command: Command = ("EVAL", scripts.EXPIRING, "1", key, str(WORTH_A_LOOK), *noted)
+    return [Change(f"note TTLs in store {store!r}", key, (command,), repeatable=True)]
+
+
+def stay(store: str, entries: Sequence[bytes]) -> list[Change[None]]:
+    """Note that items do not expire."""
+    return [_remove(store, _keys.expiring_key(store), entries)] if entries else []
 
 
 def indexed(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
@@ -93,15 +112,24 @@ def indexed(store: str, entries: Iterable[bytes]) -> list[Change[None]]:
 
 def leave(store: str, entries: Sequence[bytes]) -> list[Change[None]]:
     """List items no more that were deleted."""
-    keys = _keys.entries_key(store), _keys.missing_key(store), _keys.unindexed_key(store)
-    return [_remove(store, key, entries) for key in keys]
+    return [_remove(store, key, entries) for key in _lists(store)]
 
 
 def drop(store: str, entries: Sequence[bytes]) -> Change[None]:
     """List items no more that are not there, once it is sure that none is just being put."""
-    keys = _keys.entries_key(store), _keys.missing_key(store), _keys.unindexed_key(store)
+    keys = _lists(store)
     command: Command = ("EVAL", scripts.DROP, str(len(keys)), *keys, *entries)
     return Change(f"list items of store {store!r}", keys[0], (command,), nothing, repeatable=True)
+
+
+def _lists(store: str) -> list[str]:
+    """All that list items, in the order in which ``scripts.DROP`` takes them."""
+    return [
+        _keys.entries_key(store),
+        _keys.missing_key(store),
+        _keys.expiring_key(store),
+        _keys.unindexed_key(store),
+    ]
 
 
 def _add(store: str, key: str, entries: Sequence[bytes]) -> Change[None]:

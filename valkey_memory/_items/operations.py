@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from .._arguments import TTL, check_count, shown, ttl_to_milliseconds
 from .._errors import InvalidArgumentError
 from .conditions import Condition, check_condition
-from .entries import Namespace, NamespaceMatch, check_key, check_namespace, entry_of
+from .entries import NamespaceMatch, check_key, check_namespace, entry_of
 from .records import encode
 
 TextsOf: TypeAlias = Callable[[dict[str, Any]], Sequence[str]]
@@ -138,4 +138,3 @@ class ListNamespaces:
 
 
 Operation: TypeAlias = GetItem | PutItem | SearchItems | ListNamespaces
-Place: TypeAlias = tuple[Namespace, str]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from .._arguments import shown
 from .._errors import InvalidArgumentError
-from .._plans import AskCluster, Plan, changes_plan
+from .._plans import AskCluster, Change, Plan, changes_plan
 from .._together import together_plan
 from . import changes, vectors
 from .conditions import satisfies
@@ -16,7 +18,7 @@ from .filtered import filtered_plan
 from .operations import GetItem, ListNamespaces, Operation, PutItem, SearchItems
 from .records import Item, Stored, Vectors
 from .vectors import Index
-from .walk import PAGE, items_plan, namespaces_plan, page_plan, there_plan
+from .walk import PAGE, items_plan, namespaces_plan, page_plan, sweep_plan, there_plan
 
 
 class ItemPlans:
@@ -118,38 +120,55 @@ class ItemPlans:
     ) -> Plan[list[Stored | None]]:
         """Get and put items in one round trip; what was got is as it was before.
 
-        The list has an item before it is written. In a cluster no script sees an item and the list,
-        and another client may be putting what is deleted here; there a walk drops the entry later.
+        Vectors are written before and deleted behind it, in round trips of their own.
         """
         if not gets and not puts:
             return []
         versions: dict[bytes, Vectors] = {}
         if self.index is not None:
             versions = yield from vectors.write_plan(self.index, puts)
-        written = [put.entry for put in puts if put.value is not None]
-        unindexed = [EVERYTHING] if written else []
-        if self.index is not None and self.index.declared:
-            unindexed = [entry for entry in written if entry not in versions]
-        deleted = [put.entry for put in puts if put.value is None]
-        left = changes.indexed(self.store, versions)
-        if deleted:
-            cluster = yield AskCluster(f"delete from store {self.store!r}")
-            left += (
-                [changes.drop(self.store, deleted)]
-                if cluster
-                else changes.leave(self.store, deleted)
-            )
+        cluster = yield AskCluster(f"change items of store {self.store!r}")
         got = [changes.get(self.store, one) for one in gets]
-        entered = changes.enter(self.store, written, unindexed)
         changed = [changes.put(self.store, one, versions.get(one.entry)) for one in puts]
-        replies = yield from changes_plan(*got, *entered, *changed, *left)
-        found: list[tuple[Stored | None, bool]] = replies[: len(got)]
-        start = len(got) + len(entered)
-        replaced = replies[start : start + len(changed)]
-        yield from vectors.delete_plan(self.store, [one for one in replaced if one is not None])
+        before, behind = self._listed(puts, versions, cluster=cluster)
+        replies = iter((yield from changes_plan(*got, *before, *changed, *behind)))
+        found: list[tuple[Stored | None, bool]] = list(islice(replies, len(got)))
+        deque(islice(replies, len(before)), maxlen=0)
+        replaced = [one for one in islice(replies, len(changed)) if one is not None]
+        expired = [entry for entries in replies if entries for entry in entries]
+        yield from vectors.delete_plan(self.store, replaced)
         due = [one for one, touch in found if touch and one is not None]
         yield from vectors.touch_plan(self.store, due)
+        yield from sweep_plan(self.store, expired)
         return [stored for stored, _ in found]
+
+    def _listed(
+        self, puts: Sequence[PutItem], versions: Mapping[bytes, Vectors], *, cluster: bool
+    ) -> tuple[list[Change[Any]], list[Change[Any]]]:
+        """What ``puts`` change of the list, before and behind them; the latter reply with entries
+        of which the TTL is over.
+
+        The list has an item before it is written. In a cluster no script sees an item and the list,
+        and another client may be putting what is deleted here; there a walk drops the entry later.
+        """
+        written = [put for put in puts if put.value is not None]
+        deleted = [put.entry for put in puts if put.value is None]
+        entries = [put.entry for put in written]
+        unindexed = [EVERYTHING] if written else []
+        if self.index is not None and self.index.declared:
+            unindexed = [entry for entry in entries if entry not in versions]
+        before = changes.enter(self.store, entries, unindexed)
+        behind: list[Change[Any]] = changes.indexed(self.store, versions)
+        behind += changes.stay(self.store, [put.entry for put in written if put.ttl_ms is None])
+        if deleted and cluster:
+            behind.append(changes.drop(self.store, deleted))
+        elif deleted:
+            behind += changes.leave(self.store, deleted)
+        behind += changes.expire(
+            self.store,
+            {put.entry: put.ttl_ms / 1000 for put in written if put.ttl_ms is not None},
+        )
+        return before, behind
 
     # Erasing
 

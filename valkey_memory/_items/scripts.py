@@ -76,10 +76,10 @@ redis.call('UNLINK', KEYS[1])
 return vectors
 """
 
-# KEYS: the list, what was missing, what is not indexed. ARGV: entries whose items are not there.
-# An entry stands before its item is written, and in a cluster no script sees both. So it goes when
-# its item was missing a minute ago, too, with no put in between: by then each that was under way is
-# over. A full server refuses to note what is missing; it stays listed.
+# KEYS: the list, what was missing, what expires, what is not indexed. ARGV: entries whose items are
+# not there. An entry stands before its item is written, and in a cluster no script sees both. So it
+# goes when its item was missing a minute ago, too, with no put in between: by then each that was
+# under way is over. A full server refuses to note what is missing; it stays listed.
 DROP = """
 local call, missing = redis.call, KEYS[2]
 local now = tonumber(call('TIME')[1])
@@ -87,10 +87,22 @@ for _, entry in ipairs(ARGV) do
   local since = call('ZSCORE', missing, entry)
   if not since then
     redis.pcall('ZADD', missing, now, entry)
+    redis.pcall('ZADD', KEYS[3], 'XX', now + 60, entry)
   elseif now - since >= 60 then
     for i = 1, #KEYS do call('ZREM', KEYS[i], entry) end
   end
 end
+"""
+
+# KEYS: what expires. ARGV: how many are worth a look, then of each item the seconds after which to
+# look whether it is there, and its entry. Returns entries of which that time is over; none where
+# they are few.
+EXPIRING = """
+local call, key = redis.call, KEYS[1]
+local now = tonumber(call('TIME')[1])
+for i = 2, #ARGV, 2 do call('ZADD', key, now + ARGV[i], ARGV[i + 1]) end
+if call('ZCOUNT', key, '-inf', now) < tonumber(ARGV[1]) then return {} end
+return call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 """
 
 # KEYS: the list. ARGV: where to begin and to stop, a depth or '', how many. Returns one entry for

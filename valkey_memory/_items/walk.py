@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from .. import _keys
 from .._errors import CommandError
-from .._plans import AskCluster, Plan, Request, change_plan
+from .._plans import AskCluster, Change, Plan, Request, change_plan, changes_plan
 from .._together import together_plan
 from . import changes
 from .entries import Namespace, Range, below, common_prefix, place_of, within
@@ -127,6 +127,25 @@ def drop_plan(store: str, entries: Sequence[bytes]) -> Plan[None]:
         except CommandError as error:
             _log.info("store %r: entries of expired items stay listed: %s", store, error)
             return
+
+
+def sweep_plan(store: str, entries: Sequence[bytes]) -> Plan[None]:
+    """Drop those of ``entries`` that expired; of the others, note again when they will.
+
+    A put does so, once there are many: a store that nobody searches does not grow for ever.
+    """
+    if not entries:
+        return
+    commands = tuple(("PTTL", _keys.item_key(store, *place_of(entry))) for entry in entries)
+    operation = f"look at items of store {store!r}"
+    left = yield Request(operation, commands, read_only=True, repeatable=True)
+    ttls = dict(zip(entries, left, strict=True))
+    again = {entry: ttl / 1000 for entry, ttl in ttls.items() if ttl >= 0}
+    lasting = [entry for entry, ttl in ttls.items() if ttl == -1]
+    noted: list[Change[Any]] = [*changes.expire(store, again), *changes.stay(store, lasting)]
+    if noted:
+        yield from changes_plan(*noted)
+    yield from drop_plan(store, [entry for entry, ttl in ttls.items() if ttl == -2])
 
 
 def namespaces_plan(store: str, wanted: ListNamespaces) -> Plan[list[Namespace]]:
