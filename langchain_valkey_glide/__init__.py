@@ -41,20 +41,22 @@ for _name in set(__all__) - set(_LAZY):
 del _name
 
 
-def __getattr__(name: str) -> Any:
-    """What is imported when it is first asked for.
+if not TYPE_CHECKING:  # a checker would take any name for one of the package
 
-    Raises:
-        ImportError: langchain is not installed.
-    """
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_LAZY[name], __name__)
-    except ImportError as error:
-        raise ImportError(
-            f"{name} needs langchain: pip install 'valkey-glide-memory[agents]'"
-        ) from error
-    found = globals()[name] = getattr(module, name)
-    found.__module__ = __name__
-    return found
+    def __getattr__(name: str) -> Any:
+        """What is imported when it is first asked for.
+
+        Raises:
+            ImportError: langchain is not installed.
+        """
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            module = importlib.import_module(_LAZY[name], __name__)
+        except ImportError as error:
+            raise ImportError(
+                f"{name} needs langchain: pip install 'valkey-glide-memory[agents]'"
+            ) from error
+        found = globals()[name] = getattr(module, name)
+        found.__module__ = __name__
+        return found

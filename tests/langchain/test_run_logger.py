@@ -268,6 +268,18 @@ def test_agents_of_the_older_kind(make_logger: Any) -> None:
     assert (finish.action, finish.details) == ("agent_finish", {"output": {"output": "Tea."}})
 
 
+def test_a_stream_that_nobody_reads_to_its_end(make_logger: Any) -> None:
+    logger = make_logger()
+    calls = calling(("search", {"query": "tea"}))
+    stream = an_agent(calls).stream(GO, {"callbacks": [logger]})
+    next(stream)
+    stream.close()
+    (run,) = logger.log.runs()
+    assert run.state == "failed"
+    assert logger.log.read(run.run_id)[-1].details["error"] == "GeneratorExit"
+    assert logger._recorder._steps == {}
+
+
 def test_odd_payloads(make_logger: Any, invoke: Any) -> None:
     logger = make_logger(max_chars=100)
     circle: list[Any] = []

@@ -326,6 +326,19 @@ def test_follow_beyond_an_end(make_log: Any) -> None:
         assert next(events).action == "run_start"
 
 
+def test_follow_where_a_page_ends_with_an_end(make_log: Any) -> None:
+    log = make_log()
+
+    async def fill(store: RunLog) -> None:
+        await asyncio.gather(*(store.aappend("r", "run_end") for _ in range(1000)))
+
+    asyncio.run(fill(log.store))
+    assert len(follow(log, "r", interval=0.01)) == 1000
+    log.append("r", "more")
+    log.append("r", "run_end")
+    assert len(follow(log, "r", interval=0.01)) == 1002
+
+
 # Costs, concurrency, failures
 
 

@@ -177,22 +177,21 @@ class Follower:
         check_after(after)
         self._plans, self._run_id, self._after = plans, run_id, after
         self._interval, self._until_end = interval, until_end
-        self._looked = self._ended = False
+        self._looked = self._at_end = self._ended = False
 
     def news_plan(self) -> Plan[list[RunEvent]]:
-        """The next events; an empty list for none yet, and after the end for ever.
+        """The next events; an empty list for none yet, and after the end.
 
         One round trip, after a pause where the look before found nothing.
         """
-        if self._ended:
-            return []
         if self._looked:
             yield Pause(self._interval)
         events = yield from self._plans.read_plan(self._run_id, self._after, _AT_ONCE)
         self._looked = len(events) < _AT_ONCE
         if events:
             self._after = events[-1].id
-            self._ended = self._until_end and events[-1].ends_run
+            self._at_end = self._until_end and events[-1].ends_run
+        self._ended = self._at_end and len(events) < _AT_ONCE
         return events
 
     @property
