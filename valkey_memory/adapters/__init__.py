@@ -10,9 +10,12 @@ from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._memory.beside_state import MemoryBesideState
+from .._memory.budget import PlainCounter
 from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
 from .._memory.turn_memory import TurnMemory
+from .._memory.turn_settings import TurnSettings, turn_settings
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -68,10 +71,12 @@ __all__ = [
     "FieldType",
     "HybridMode",
     "IndexOptions",
+    "MemoryBesideState",
     "Metric",
     "NEVER",
     "OnCorrupt",
     "Or",
+    "PlainCounter",
     "Progress",
     "Prompt",
     "REASONING",
@@ -82,6 +87,7 @@ __all__ = [
     "TextIndex",
     "TokenCounter",
     "TurnMemory",
+    "TurnSettings",
     "WhenTooLarge",
     "aembed_documents",
     "audio_block",
@@ -120,5 +126,6 @@ __all__ = [
     "tokens_of_usage",
     "tool_call",
     "tool_result",
+    "turn_settings",
     "with_options",
 ]
