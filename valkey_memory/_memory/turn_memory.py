@@ -31,8 +31,6 @@ from .turns import said
 M = TypeVar("M")
 T = TypeVar("T")
 
-_CLOSE_SECONDS = 120.0
-
 
 class TurnMemory(Generic[M]):
     """A conversation with memory, of any framework's messages.
@@ -324,12 +322,12 @@ class TurnMemory(Generic[M]):
 
         Round trips: one; with ``memories`` those of ``LongTermMemory.forget``, before.
         """
-        self.settings.after.jobs.join()  # what is still being remembered would come after
+        self.settings.after.close()  # what is still being remembered would come after
         self._run(self._clear_plan(memories))
 
     async def aclear(self, *, memories: bool = False) -> None:
         """Async ``clear``."""
-        await self.settings.after.jobs.ajoin(_CLOSE_SECONDS)
+        await self.settings.after.aclose()
         await self._arun(self._clear_plan(memories))
 
     def _clear_plan(self, memories: bool) -> Plan[None]:
@@ -352,11 +350,11 @@ class TurnMemory(Generic[M]):
 
     def close(self) -> None:
         """Wait for what is remembered in threads of this process. The object can be used on."""
-        self.settings.after.jobs.join()
+        self.settings.after.close()
 
     async def aclose(self) -> None:
         """Wait for what is remembered in tasks of the running event loop, and in threads."""
-        await self.settings.after.jobs.ajoin(_CLOSE_SECONDS)
+        await self.settings.after.aclose()
 
     def __enter__(self) -> Self:
         return self
