@@ -7,7 +7,7 @@ except ImportError as error:
         "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
     ) from error
 
-from importlib import import_module
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._chat_memory import ValkeyChatMemory
@@ -18,6 +18,9 @@ from ._vector_store import ValkeyVectorStore
 if TYPE_CHECKING:
     from ._middleware import ValkeyMemoryMiddleware
 
+# What needs langchain itself, which chat history and vector store do without.
+_LAZY = {"ValkeyMemoryMiddleware": "._middleware"}
+
 __all__ = [
     "LocalEmbeddings",
     "ValkeyChatMemory",
@@ -26,27 +29,26 @@ __all__ = [
     "ValkeyVectorStore",
 ]
 
-_LAZY = {"ValkeyMemoryMiddleware": "._middleware"}
-"""What needs langchain itself, by its module: imported when it is asked for."""
+# Pickles and reprs name what users import, wherever it stands.
+for _name in set(__all__) - set(_LAZY):
+    globals()[_name].__module__ = __name__
+del _name
 
 
 def __getattr__(name: str) -> Any:
+    """What is imported when it is first asked for.
+
+    Raises:
+        ImportError: langchain is not installed.
+    """
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        import langchain.agents  # noqa: F401
+        module = importlib.import_module(_LAZY[name], __name__)
     except ImportError as error:
         raise ImportError(
             f"{name} needs langchain: pip install 'valkey-glide-memory[agents]'"
         ) from error
-    found = getattr(import_module(_LAZY[name], __name__), name)
+    found = globals()[name] = getattr(module, name)
     found.__module__ = __name__
-    globals()[name] = found
     return found
-
-
-# Pickles and reprs name what users import, wherever it stands.
-for _name in __all__:
-    if _name not in _LAZY:
-        globals()[_name].__module__ = __name__
-del _name

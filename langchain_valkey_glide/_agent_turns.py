@@ -52,6 +52,11 @@ def is_answered(turn: Sequence[BaseMessage]) -> bool:
     return isinstance(last, ToolMessage) or (isinstance(last, AIMessage) and not last.tool_calls)
 
 
+def is_summarised(messages: Sequence[BaseMessage]) -> bool:
+    """Whether some of what was said is there as a summary alone."""
+    return any(map(_is_summary, messages))
+
+
 def name_of(question: HumanMessage) -> str | None:
     """A name for the question's turn: the same when the run is repeated, another one when the
     question was edited. None where the question has no id."""

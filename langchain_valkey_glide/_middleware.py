@@ -17,16 +17,23 @@ from valkey_memory.adapters import (
     MemoryBesideState,
     PlainCounter,
     check_count,
-    check_text,
     hide_url,
     turn_settings,
 )
 
+from ._agent_owner import Named, Owner
 from ._agent_runs import Run, RunKey, Runs, run_key
-from ._agent_turns import is_answered, name_of, question_of, turn_of, with_notes, without_tools
+from ._agent_turns import (
+    is_answered,
+    is_summarised,
+    name_of,
+    question_of,
+    turn_of,
+    with_notes,
+    without_tools,
+)
 from ._codec import LangChainCodec
 
-Named: TypeAlias = str | Callable[[Runtime[Any]], str]
 OnError: TypeAlias = Literal["raise", "warn"]
 
 _log = logging.getLogger("valkey_memory")
@@ -145,12 +152,6 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
                 "memory must be a valkey_memory.LongTermMemory or None, not "
                 f"{type(memory).__name__}"
             )
-        for name, value in (("user_id", user_id), ("session_id", session_id)):
-            if not (callable(value) or (isinstance(value, str) and value)):
-                raise InvalidArgumentError(
-                    f"{name} must be a name in the run's context, or a function of its Runtime, "
-                    f"not {value!r:.80}"
-                )
         for name, flag in (("tool_calls", tool_calls), ("within_session", within_session)):
             if not isinstance(flag, bool):
                 raise InvalidArgumentError(f"{name} must be True or False, not {flag!r:.80}")
@@ -181,8 +182,7 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             model=model,
         )
         self.connection = self._settings.connection
-        self._user_id = user_id
-        self._session_id = session_id
+        self._owner = Owner(user_id, session_id)
         self._within_session = within_session
         self._tool_calls = tool_calls
         self._on_error = on_error
@@ -259,6 +259,8 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         messages = state["messages"]
         question = run.question if run else question_of(messages)
         if question is None:
+            if is_summarised(messages):  # by a run that another process went on with
+                _log.warning("a turn is not stored: its question is in the state no more")
             return [], None
         turn = turn_of(messages, question)
         if not is_answered(turn):
@@ -284,34 +286,11 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         return MemoryBesideState(
             LangChainCodec(),
             self._settings,
-            self._user_of(runtime),
-            self._session_of(runtime),
+            self._owner.user_of(runtime),
+            self._owner.session_of(runtime),
             title=title or None,
             within_session=self._within_session,
         )
-
-    def _user_of(self, runtime: Runtime[Any]) -> str:
-        found = _found(self._user_id, runtime)
-        if found is None:
-            raise InvalidArgumentError(
-                f"the run does not say whose memory it is: its context has no {self._user_id!r}. "
-                f'Call the agent with context={{"{self._user_id}": "..."}}, described by '
-                "context_schema= of create_agent; or give the middleware user_id=, the name that "
-                "it has there, or a function of the Runtime"
-            )
-        return check_text(found, "user_id")
-
-    def _session_of(self, runtime: Runtime[Any]) -> str:
-        found = _found(self._session_id, runtime)
-        if found is None and runtime.execution_info is not None:
-            found = runtime.execution_info.thread_id
-        if found is None:
-            raise InvalidArgumentError(
-                "the run does not say which conversation it is: call the agent with "
-                f'config={{"configurable": {{"thread_id": "..."}}}}, or with {self._session_id!r} '
-                "in its context"
-            )
-        return str(found)  # LangGraph takes UUIDs and numbers as threads
 
     @contextmanager
     def _tolerating(self, what: str, memory: MemoryBesideState[BaseMessage]) -> Iterator[None]:
@@ -336,15 +315,6 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     def __repr__(self) -> str:
         return f"ValkeyMemoryMiddleware({self.memory!r})"
-
-
-def _found(named: Named, runtime: Runtime[Any]) -> Any:
-    """What a run says under a name; None where it says nothing."""
-    if callable(named):
-        return named(runtime)
-    if isinstance(runtime.context, Mapping):
-        return runtime.context.get(named)
-    return getattr(runtime.context, named, None)
 
 
 def _beside(

@@ -35,7 +35,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware
+from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware, _agent_runs
 from valkey_memory import (
     EmbeddedValkey,
     InvalidArgumentError,
@@ -47,6 +47,7 @@ from valkey_memory import (
     ValkeyMemoryError,
 )
 from valkey_memory._memory.context import INTRODUCTION
+from valkey_memory._plans import Lanes, Request
 
 from ..conversations.test_round_trips import sent
 from ..memory.scripted import ScriptedModel
@@ -301,10 +302,8 @@ def test_a_structured_answer(make: Any, ask: Asking, stored: Any) -> None:
     state = ask(agent, "A pair?")
     assert state["structured_response"] == Pair(first="ä", second=2)
     ask(agent, "Another?")
-    assert stored() == ["A pair?", json.dumps(call[1], ensure_ascii=False)] * 1 + [
-        "Another?",
-        json.dumps(call[1], ensure_ascii=False),
-    ]
+    said = json.dumps(call[1], ensure_ascii=False)
+    assert stored() == ["A pair?", said, "Another?", said]
 
 
 @pytest.mark.parametrize("mode", ["values", "updates", "messages"])
@@ -451,6 +450,27 @@ def test_with_summarization_even_of_the_question(make: Any, ask: Asking, stored:
     assert stored() == ["0 + 1 + 1 + 1?", "3."]
     ask(agent, "Thanks")
     assert stored() == ["0 + 1 + 1 + 1?", "3.", "Thanks", "Gladly."]
+
+
+def test_with_summarization_and_a_resume_elsewhere(
+    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one case where a turn has no question any more."""
+    summarize = SummarizationMiddleware(
+        ScriptedAgent(lambda _: "They added."), trigger=("messages", 4), keep=("messages", 2)
+    )
+    saver = InMemorySaver()
+    model = ScriptedAgent(*[_adding()] * 3, RuntimeError("overloaded"), "3.")
+    for middleware in (make(), make()):
+        agent = create_agent(model, [add], middleware=[summarize, middleware], checkpointer=saver)
+        if middleware_is_first := len(model.heard) == 0:
+            with pytest.raises(RuntimeError, match="overloaded"):
+                ask(agent, "0 + 1 + 1 + 1?")
+        else:
+            ask(agent, None)
+    assert not middleware_is_first
+    assert stored() == []
+    assert "question is in the state no more" in caplog.text
 
 
 def test_messages_of_tools_in_the_users_name(make: Any, ask: Asking, stored: Any) -> None:
@@ -621,6 +641,86 @@ def test_many_users_at_once(make: Any, ask: Asking, stored: Any) -> None:
     assert recalled == 2 * len(users)
 
 
+def test_an_agent_inside_of_another(make: Any, ask: Asking, stored: Any, long_term: Any) -> None:
+    """Both have the same middleware, the same run and the same thread."""
+    long_term.remember("Mia lives in Oslo.", user_id="mia")
+    middleware = make()
+    inner_model = ScriptedAgent(_adding(), "Inner answer.")
+    inner = create_agent(inner_model, [add], middleware=[middleware])
+
+    @tool
+    def research(question: str) -> str:
+        """Ask another agent."""
+        given = {"messages": [("user", question)]}
+        return str(inner.invoke(given, context={"user_id": "mia"})["messages"][-1].text)
+
+    @tool
+    async def aresearch(question: str) -> str:
+        """Ask another agent."""
+        given = {"messages": [("user", question)]}
+        found = await inner.ainvoke(given, context={"user_id": "mia"})
+        return str(found["messages"][-1].text)
+
+    name = "aresearch" if ask.is_async else "research"
+    model = ScriptedAgent(calling((name, {"question": "Inner?"})), "Outer answer.")
+    outer = create_agent(
+        model, [research, aresearch], middleware=[middleware], checkpointer=InMemorySaver()
+    )
+    ask(outer, "Outer?")
+    assert stored() == ["Inner?", "Inner answer.", "Outer?", "Outer answer."]
+    assert len({*model.notes}) == len({*inner_model.notes}) == 1
+    assert len(middleware._runs) == 0
+
+
+def test_one_thread_twice_at_once(make: Any, ask: Asking, stored: Any) -> None:
+    """Without a checkpointer nothing speaks against it; each turn is stored whole."""
+
+    def say(messages: list[BaseMessage]) -> Any:
+        return f"Done: {messages[0].text}" if messages[-1].type == "tool" else _adding()
+
+    agent = create_agent(ScriptedAgent(say), [add], middleware=[make(k=0, facts=0)])
+    config: Any = {"configurable": {"thread_id": uuid.UUID(int=5)}}
+    given = [{"messages": [("user", f"question {number}")]} for number in range(8)]
+    if ask.is_async:
+        asyncio.run(agent.abatch(given, config, context={"user_id": "mia"}))  # type: ignore[arg-type]
+    else:
+        agent.batch(given, config, context={"user_id": "mia"})  # type: ignore[arg-type]
+    said = stored(str(uuid.UUID(int=5)))
+    assert sorted(said[::2]) == [f"question {number}" for number in range(8)]
+    assert said[1::2] == [f"Done: {question}" for question in said[::2]]
+
+
+def test_a_run_that_is_cancelled(make: Any, stored: Any, long_term: LongTermMemory) -> None:
+    async def run() -> None:
+        agent = create_agent(ScriptedAgent("Hi.", "Hi."), middleware=[make()])
+        for seconds in (0, 0.001, 0.005, 0.02):
+            task = asyncio.ensure_future(
+                agent.ainvoke(
+                    {"messages": [HumanMessage("Hello", id="1")]},
+                    {"configurable": {"thread_id": "t"}},
+                    context={"user_id": "mia"},
+                )
+            )
+            await asyncio.sleep(seconds)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert stored() in ([], ["Hello", "Hi."])
+
+    asyncio.run(run())
+
+
+def test_a_question_that_cannot_be_stored(
+    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = ScriptedAgent("Hi.", "Hi.")
+    with pytest.raises(ValkeyMemoryError):
+        ask(create_agent(model, middleware=[make()]), "\ud800")
+    assert model.heard == []
+    ask(create_agent(model, middleware=[make(on_error="warn")]), "\ud800")
+    assert stored() == []
+    assert "not stored" in caplog.text
+
+
 # A memory that is down
 
 
@@ -679,28 +779,60 @@ def test_an_embedding_that_fails(
 
 
 def test_round_trips(
-    server: EmbeddedValkey, make: Any, url: str, long_term: LongTermMemory
+    server: EmbeddedValkey,
+    make: Any,
+    ask: Asking,
+    url: str,
+    long_term: LongTermMemory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Two before the model, one that stores: whatever the number of the model's calls."""
     memory = LongTermMemory(Words(), url=url, index_name=long_term.index.name, search="exact")
-    model = ScriptedAgent(*[calling(("add", {"a": 1, "b": 2})), "3."] * 3)
-    middleware = make(memory=memory, background=True)
+    model = ScriptedAgent(lambda messages: "3." if messages[-1].type == "tool" else _adding())
+    middleware = make(memory=memory)
     agent = create_agent(model, [add], middleware=[middleware])
-    steps: list[object] = []
-    execute = memory.connection.for_primaries()._execute
+    memory.remember("Mia lives in Oslo.", user_id="mia")
+    ask(agent, "1 + 2?")
 
-    def run() -> None:
-        Asking(is_async=False)(agent, "1 + 2?")
-        middleware.close()
-
-    run()
-    counts = sent(server, run)
-    assert counts["eval"] == 1  # the turn, with its record
-    assert counts["hgetall"] == 1
-    alone = create_agent(model, [add], middleware=[make(memory=None, url=url)])
-    counts = sent(server, lambda: Asking(is_async=False)(alone, "1 + 2?", "x"))
+    steps: list[Request | Lanes] = []
+    executing(memory.connection.for_primaries(), steps, monkeypatch)
+    monkeypatch.setattr(middleware._settings.after, "after_turn_plan", lambda *_: iter(()))
+    ask(agent, "1 + 2?")
+    assert len(model.heard) == 4
+    assert all(isinstance(one, Request) for one in steps)
+    assert 2 <= len(steps) <= 3
+    sent_words = [
+        command[0] for one in steps if isinstance(one, Request) for command in one.commands
+    ]
+    assert sent_words.count("EVAL") == 1
+    counts = sent(server, lambda: ask(agent, "1 + 2?"))
     assert (counts["eval"], counts["hgetall"]) == (1, 1)
-    assert not steps
-    assert execute is not None
+
+    steps.clear()
+    bare = create_agent(model, [add], middleware=[make(memory=None, url=url)])
+    executing(ValkeyConnection.shared(url).for_primaries(), steps, monkeypatch)
+    ask(bare, "1 + 2?", "bare")
+    assert len(steps) == 2
+
+
+def executing(connection: Any, steps: list[Request | Lanes], monkeypatch: Any) -> None:
+    """Note the requests that reach the connection's executors."""
+    execute, aexecute = connection._execute, connection._aexecute
+
+    def note(step: Any) -> Any:
+        steps.extend([step] if isinstance(step, Request | Lanes) else [])
+        return execute(step)
+
+    def anote(step: Any) -> Any:
+        steps.extend([step] if isinstance(step, Request | Lanes) else [])
+        return aexecute(step)
+
+    monkeypatch.setattr(connection, "_execute", note)
+    monkeypatch.setattr(connection, "_aexecute", anote)
+
+
+def _adding() -> AIMessage:
+    return calling(("add", {"a": 1, "b": 2}))
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
@@ -754,12 +886,30 @@ def test_wrong_arguments(make: Any, options: dict[str, Any], error: type[Excepti
         make(**options)
 
 
+def test_a_function_that_does_not_know_the_user(make: Any, ask: Asking) -> None:
+    agent = create_agent(ScriptedAgent("Hi."), middleware=[make(user_id=lambda _: None)])
+    with pytest.raises(InvalidArgumentError, match="returned None"):
+        ask(agent, "Hello")
+
+
+def test_runs_without_an_end_do_not_pile_up(make: Any, ask: Asking, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_agent_runs, "_MOST_RUNS", 5)
+    middleware = make()
+    agent = create_agent(
+        ScriptedAgent(lambda _: RuntimeError("overloaded")), middleware=[middleware]
+    )
+    for _ in range(8):
+        with pytest.raises(RuntimeError):
+            ask(agent, "Hello")
+    assert len(middleware._runs) == 5
+
+
 def test_pickles(url: str, prefix: str, stored: Any) -> None:
     memory = LongTermMemory(Words(), url=url, index_name=f"test-{uuid.uuid4().hex}")
     middleware = ValkeyMemoryMiddleware(memory, key_prefix=prefix, on_error="warn")
     copy = pickle.loads(pickle.dumps(middleware))  # noqa: S301
     assert repr(copy) == repr(middleware)
-    assert b"_glide._" not in pickle.dumps(ValkeyMemoryMiddleware).replace(b"", b"")
+    assert b"_glide._middleware" not in pickle.dumps(middleware)
     Asking(is_async=False)(create_agent(ScriptedAgent("Hi."), middleware=[copy]), "Hello")
     assert stored() == ["Hello", "Hi."]
     assert middleware.name == "ValkeyMemoryMiddleware"
