@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import langchain.agents
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -14,6 +15,9 @@ from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
 Line = str | AIMessage | Exception | Callable[[list[BaseMessage]], Any]
+
+create_agent: Any = langchain.agents.create_agent
+"""Its overloads are for others to check: here the input is a dict, a command, or None."""
 
 
 class ScriptedAgent(BaseChatModel):

@@ -25,7 +25,8 @@ def make_beside(
     def make(session_id: str = "s1", user_id: str = "mara", **options: Any) -> Any:
         own = {name: options.pop(name) for name in ("title", "within_session") if name in options}
         long_term = options.pop("long_term", make_plain_memory())
-        settings = turn_settings(long_term, **({"key_prefix": prefix, "last": 0} | options))
+        known: dict[str, Any] = {"key_prefix": prefix, "last": 0}
+        settings = turn_settings(long_term, **(known | options))
         memory = MemoryBesideState(PlainCodec(), settings, user_id, session_id, **own)
         return Face(memory, is_async=request.param == "async")
 
@@ -87,7 +88,7 @@ def test_a_budget(make_beside: Any) -> None:
         memory.store.long_term.remember(f"Mara has a boat {number}.", user_id="mara")
     some = memory.notes("Hello")
     assert 0 < len(some.facts) < 30
-    assert {one.part for one in some.left_out} == {"facts", "recalled"}
+    assert {one.why for one in some.left_out} == {"facts=30", "max_tokens=400"}
     assert memory.notes("Hello", reserve=390).system_text() == ""
 
 
