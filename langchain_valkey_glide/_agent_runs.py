@@ -41,7 +41,7 @@ def run_key(runtime: Runtime[Any], user_id: str, session_id: str) -> RunKey:
 
 
 class Runs:
-    """The runs of an agent in this process. A copy, in another one, has its own."""
+    """The runs of an agent in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,6 +71,3 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self._runs)
-
-    def __reduce__(self) -> tuple[type[Runs], tuple[()]]:
-        return Runs, ()

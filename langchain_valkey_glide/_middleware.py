@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, TypedDict, cast
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from valkey_memory import InvalidArgumentError, LongTermMemory, Summary, ValkeyConnection
+from valkey_memory import InvalidArgumentError, LongTermMemory
 from valkey_memory.adapters import (
-    TTL,
     MemoryBesideState,
-    PlainCounter,
+    TurnOptions,
     check_count,
-    hide_url,
     turn_settings,
+    with_options,
 )
 
 from ._agent_owner import Named, Owner
@@ -81,32 +80,22 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         session_id: Where it says which conversation it is, likewise. Where its context does not,
             it is ``thread_id`` of ``config["configurable"]``. A conversation belongs to one user; a
             run of another one is refused.
-        facts: At most so many facts, the newest; 0 for none.
-        k: At most so many messages, and others of the user's memories, from other conversations; 0
-            for none, which saves the second round trip.
         within_session: Recall from the same conversation, too, what the model does not see: for
             agents whose state is trimmed or summarised.
         last: So many of the newest stored messages stand before those of the state that have not
             the same ids: for agents without a checkpointer, which are given the question alone.
-        summary: A ``valkey_memory.Summary``, which folds old stored messages into a text, told with
-            the notes. For states that do not hold the whole conversation.
-        max_tokens: Of the whole prompt. Notes take at most their shares of it, and what the
-            messages leave; these are never cut. Default: no limit.
-        shares, count_tokens: See ``ConversationMemory``.
         tool_calls: Store calls of tools and their results with the turn. By default only what user
             and agent said; a structured response as JSON.
-        extract: A chat model that finds facts about the user in each turn, once it is stored: see
-            ``LongTermMemory.extract_facts``. Default: none.
-        background: Do not let the agent wait until the turn is remembered, and facts are found: a
-            thread, or in async code a task, does that. ``close`` or ``aclose`` waits for those.
         on_error: ``"raise"``, or ``"warn"``: the agent answers without the memory where that fails,
             and the error is logged (``valkey_memory``). A run that does not say whose memory it is
             raises in any case.
-        url: See ``ValkeyConnection.from_url``; by default that of ``memory``, else ``VALKEY_URL``
-            or localhost.
-        connection: A ``ValkeyConnection``, instead of ``url``.
-        key_prefix, ttl, max_messages, model: See ``MessageStore``.
         title: Makes the title of a new conversation's record of the text of its first question.
+        options: Those of ``valkey_memory.ConversationMemory``, which describes them. ``k`` and
+            ``facts`` say how much is told, ``extract`` is a chat model that finds facts in each
+            turn, and ``background=True`` has the agent not wait for that, nor for what is
+            remembered. ``max_tokens`` is of the whole prompt: notes take at most their ``shares``
+            of it, and what the messages leave, which are never cut. ``summary`` is told with the
+            notes: for states that do not hold the whole conversation.
 
     Raises:
         valkey_memory.InvalidArgumentError: An argument cannot be; or, from a run, it does not say
@@ -119,33 +108,20 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     ``ConversationMemory.save_turn``.
     """
 
+    @with_options(TurnOptions, turn_settings)
     def __init__(
         self,
         memory: LongTermMemory | None,
         *,
         user_id: Named = "user_id",
         session_id: Named = "session_id",
-        facts: int = 50,
-        k: int = 5,
         within_session: bool = False,
         last: int = 0,
-        summary: Summary | None = None,
-        max_tokens: int | None = None,
-        shares: Mapping[str, float] | None = None,
-        count_tokens: PlainCounter | None = None,
         tool_calls: bool = False,
-        extract: Any = None,
-        background: bool = False,
         on_error: OnError = "raise",
-        url: str | None = None,
-        connection: ValkeyConnection | None = None,
-        key_prefix: str = "chat:",
-        ttl: TTL | None = None,
-        max_messages: int | None = None,
-        model: str | None = None,
         title: Callable[[str], str] | None = None,
+        **options: Unpack[TurnOptions],
     ) -> None:
-        url = hide_url(url)  # an error shows it to tools that print variables
         super().__init__()
         if memory is not None and not isinstance(memory, LongTermMemory):
             raise InvalidArgumentError(
@@ -163,30 +139,14 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             )
         check_count(last, "last", minimum=0)
         self.memory = memory
-        self._settings = turn_settings(
-            memory,
-            facts=facts,
-            k=k,
-            last=last,
-            summary=summary,
-            max_tokens=max_tokens,
-            shares=shares,
-            count_tokens=count_tokens,
-            extract=extract,
-            background=background,
-            url=url,
-            connection=connection,
-            key_prefix=key_prefix,
-            ttl=ttl,
-            max_messages=max_messages,
-            model=model,
-        )
+        self._settings = turn_settings(memory, last=last, **options)
         self.connection = self._settings.connection
         self._owner = Owner(user_id, session_id)
         self._within_session = within_session
         self._tool_calls = tool_calls
         self._on_error = on_error
         self._title = title
+        self._options = options
         self._runs = Runs()
 
     @property
@@ -312,6 +272,24 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     async def aclose(self) -> None:
         """Wait for what is remembered in tasks of the running event loop, and in threads."""
         await self._settings.after.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        reached = {} if self.memory else {"url": None, "connection": self.connection}
+        return {
+            "memory": self.memory,
+            "user_id": self._owner.user_id,
+            "session_id": self._owner.session_id,
+            "within_session": self._within_session,
+            "last": self._settings.last,
+            "tool_calls": self._tool_calls,
+            "on_error": self._on_error,
+            "title": self._title,
+            **self._options,
+            **reached,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ValkeyMemoryMiddleware.__init__(self, **state)
 
     def __repr__(self) -> str:
         return f"ValkeyMemoryMiddleware({self.memory!r})"

@@ -377,7 +377,6 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
         (valkey_memory.ConversationMemory, 9),
         (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
-        (langchain_valkey_glide.ValkeyMemoryMiddleware, 3),
         (llama_index_valkey_glide.ValkeyMemory, 6),
         (llama_index_valkey_glide.ValkeyChatStore, 6),
     ],

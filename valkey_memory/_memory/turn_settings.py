@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from .._arguments import TTL, check_count, shown
 from .._conversations.plans import ConversationPlans, OnCorrupt
@@ -34,6 +34,26 @@ class TurnSettings:
     after: AfterTurns
     store: Mapping[str, Any]
     """The options of the conversations' store, their user aside."""
+
+
+class TurnOptions(TypedDict, total=False):
+    """The arguments of ``turn_settings`` that other constructors pass on to it."""
+
+    facts: int
+    k: int
+    summary: Summarizer | None
+    max_tokens: int | None
+    shares: Mapping[str, float] | None
+    count_tokens: PlainCounter | None
+    extract: Any
+    background: bool
+    url: str | None
+    connection: ValkeyConnection | None
+    key_prefix: str
+    ttl: TTL | None
+    max_messages: int | None
+    on_corrupt: OnCorrupt
+    model: str | None
 
 
 def turn_settings(

@@ -11,11 +11,10 @@ from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
 from .._memory.beside_state import MemoryBesideState
-from .._memory.budget import PlainCounter
 from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
 from .._memory.turn_memory import TurnMemory
-from .._memory.turn_settings import TurnSettings, turn_settings
+from .._memory.turn_settings import TurnOptions, TurnSettings, turn_settings
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -76,7 +75,6 @@ __all__ = [
     "NEVER",
     "OnCorrupt",
     "Or",
-    "PlainCounter",
     "Progress",
     "Prompt",
     "REASONING",
@@ -87,6 +85,7 @@ __all__ = [
     "TextIndex",
     "TokenCounter",
     "TurnMemory",
+    "TurnOptions",
     "TurnSettings",
     "WhenTooLarge",
     "aembed_documents",
