@@ -70,8 +70,8 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         'A good name.'
         >>> ask("What is my dog called?", "friday")
         'Rex.'
-        >>> [memory.text for memory in long_term.recall("dog", user_id="mia", k=1)]
-        ['My dog is called Rex.']
+        >>> long_term.recall("dog", user_id="mia", session_id="monday")[0].text
+        'My dog is called Rex.'
 
     Args:
         memory: Facts, and what was said in other conversations. None for neither.
