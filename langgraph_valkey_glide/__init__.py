@@ -7,7 +7,9 @@ except ImportError as error:
         "langgraph_valkey_glide needs langgraph: pip install 'valkey-glide-memory[langgraph]'"
     ) from error
 
-__all__: list[str] = []
+from ._saver import ValkeySaver
+
+__all__ = ["ValkeySaver"]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:

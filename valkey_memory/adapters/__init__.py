@@ -3,7 +3,9 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, with_options
+from .._arguments import TTL, check_count, check_text, shown, with_options
+from .._checkpoints.records import New, Saved, Typed, Write
+from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
@@ -62,6 +64,7 @@ __all__ = [
     "BATCH_SIZE",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
+    "CheckpointStore",
     "Codec",
     "ConversationStore",
     "EXACT_LIMIT",
@@ -73,11 +76,13 @@ __all__ = [
     "MemoryBesideState",
     "Metric",
     "NEVER",
+    "New",
     "OnCorrupt",
     "Or",
     "Progress",
     "Prompt",
     "REASONING",
+    "Saved",
     "Search",
     "Storage",
     "StoreOptions",
@@ -87,7 +92,9 @@ __all__ = [
     "TurnMemory",
     "TurnOptions",
     "TurnSettings",
+    "Typed",
     "WhenTooLarge",
+    "Write",
     "aembed_documents",
     "audio_block",
     "block_type",
@@ -117,6 +124,7 @@ __all__ = [
     "read_tool_call",
     "reasoning_text",
     "recalled_line",
+    "shown",
     "split_data_url",
     "standard_block",
     "text_block",

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from langgraph_valkey_glide import ValkeySaver
+from valkey_memory import ValkeyConnection
+
+from .checkpoints import SaverFace
+
+
+@pytest.fixture(params=["sync", "async"])
+def is_async(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "async")
+
+
+@pytest.fixture
+def make_plain_saver(connection: ValkeyConnection, prefix: str) -> Any:
+    """Makes a ValkeySaver, on each topology."""
+
+    def make(**options: Any) -> ValkeySaver:
+        defaults: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
+        return ValkeySaver(**(defaults | options))
+
+    return make
+
+
+@pytest.fixture
+def make_saver(make_plain_saver: Any, is_async: bool) -> Any:
+    """The same, seen through its sync and its async face."""
+    return lambda **options: SaverFace(make_plain_saver(**options), is_async=is_async)
+
+
+@pytest.fixture
+def saver(make_saver: Any) -> Any:
+    return make_saver()
