@@ -8,9 +8,11 @@ except ImportError as error:
     ) from error
 
 from ._saver import ValkeySaver
+from ._store import ValkeyStore
 
-__all__ = ["ValkeySaver"]
+__all__ = ["ValkeySaver", "ValkeyStore"]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:
     globals()[_name].__module__ = __name__
+del _name

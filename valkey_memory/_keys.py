@@ -270,3 +270,30 @@ def thread_of(key_prefix: str, key: bytes) -> str | None:
         return None
     thread_id = _decode(text[len(before) : -len(after)])
     return thread_id if thread_id and thread_keys(key_prefix, thread_id)[1] == text else None
+
+
+# Items of a store are at ``{store}:{namespace}/{key}``, each label and the key encoded; the sorted
+# set that lists them, and the one of those that were missed, share one slot.
+
+_PART = re.compile(r"[%/{}\x00-\x1f\x7f]")
+
+
+def item_key(store: str, namespace: tuple[str, ...], key: str) -> str:
+    """The key of an item: ``store:users/alice/profile``."""
+    parts = (_PART.sub(lambda m: f"%{ord(m[0]):02X}", part) for part in (*namespace, key))
+    return f"{store}:{'/'.join(parts)}"
+
+
+def entries_key(store: str) -> str:
+    """The sorted set that lists a store's items."""
+    return sidecar(store, "items")
+
+
+def missing_key(store: str) -> str:
+    """The sorted set of listed items that were not there when they were met, by the time then."""
+    return sidecar(store, "missing")
+
+
+def item_index(store: str) -> str:
+    """The vector index of a store's items. No name of a store has a dot, so it is no store's."""
+    return f"{store}.vectors"

@@ -311,7 +311,7 @@ def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:
     Raises:
         ValueError: A change of several commands could not be whole there: it must be a script.
     """
-    operation = " and ".join(change.operation for change in changes)
+    operation = _all_of([change.operation for change in changes])
     commands = tuple(command for change in changes for command in change.commands)
     together = len({slot(change.key) for change in changes}) == 1 or not (
         yield AskCluster(operation)
@@ -335,6 +335,16 @@ def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:
         results.append(change.read(replies[start:end]))
         start = end
     return results
+
+
+_NAMED = 3
+
+
+def _all_of(operations: Sequence[str]) -> str:
+    """What several changes do, for errors: the first of many."""
+    named = " and ".join(operations[:_NAMED])
+    more = len(operations) - _NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 # Runners

@@ -1,1 +1,1 @@
-"""What LangGraph's store keeps: items in namespaces."""
+"""Items by namespace and key, found by prefix, filter and meaning: what LangGraph's store keeps."""

@@ -12,6 +12,10 @@ from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
 from .._filters.expressions import ALWAYS, NEVER, And, FieldType, Or
+from .._items.entries import NamespaceMatch
+from .._items.operations import GetItem, ListNamespaces, Operation, PutItem, SearchItems
+from .._items.records import Item
+from .._items.store import ItemIndexOptions, ItemStore
 from .._memory.beside_state import MemoryBesideState
 from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
@@ -71,19 +75,28 @@ __all__ = [
     "Element",
     "Embeddings",
     "FieldType",
+    "GetItem",
     "HybridMode",
     "IndexOptions",
     "MemoryBesideState",
     "Metric",
     "NEVER",
     "New",
+    "Item",
+    "ItemIndexOptions",
+    "ItemStore",
+    "ListNamespaces",
+    "NamespaceMatch",
     "OnCorrupt",
+    "Operation",
     "Or",
     "Progress",
     "Prompt",
+    "PutItem",
     "REASONING",
     "Saved",
     "Search",
+    "SearchItems",
     "Storage",
     "StoreOptions",
     "TTL",
