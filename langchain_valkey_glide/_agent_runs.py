@@ -24,10 +24,12 @@ class Run:
 
     Attributes:
         question: What it answers.
+        before: The ids of the messages that were there when it began.
         context: What memory knows; None where that could not be had.
     """
 
     question: HumanMessage
+    before: frozenset[str]
     context: Context[BaseMessage] | None
     control: object = field(repr=False, compare=False)
     """What tells the run from others. It is held here, so that no other can take its place."""

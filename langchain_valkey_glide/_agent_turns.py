@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -17,16 +17,19 @@ def question_of(messages: Sequence[BaseMessage]) -> HumanMessage | None:
     return None
 
 
-def turn_of(messages: Sequence[BaseMessage], question: HumanMessage) -> list[BaseMessage]:
+def turn_of(
+    messages: Sequence[BaseMessage], question: HumanMessage, before: Set[str] = frozenset()
+) -> list[BaseMessage]:
     """The question and all that came after it.
 
-    Where the question was summarised away during its own turn, so was only what came before the
-    messages that are left.
+    Where the question is there no more, because it was summarised away during its own turn, that is
+    what was not there ``before``, when it was asked.
     """
     for place in range(len(messages) - 1, -1, -1):
         if messages[place] is question or (question.id and messages[place].id == question.id):
             return [*messages[place:]]
-    return [question, *(one for one in messages if not _is_summary(one))]
+    after = [one for one in messages if one.id not in before and not _is_summary(one)]
+    return [question, *after]
 
 
 def without_tools(turn: Sequence[BaseMessage], *, structured: bool = False) -> list[BaseMessage]:

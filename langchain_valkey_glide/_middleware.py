@@ -11,7 +11,7 @@ from langchain.agents.middleware import AgentMiddleware, AgentState, ModelReques
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from valkey_memory import InvalidArgumentError, LongTermMemory
+from valkey_memory import Context, InvalidArgumentError, LongTermMemory
 from valkey_memory.adapters import (
     MemoryBesideState,
     TurnOptions,
@@ -163,12 +163,12 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     ) -> ModelResponse[Any]:
         """Call the model with what memory knows in its system message."""
         memory, key, run = self._begun(request.runtime)
-        question = question_of(request.messages)
+        question = question_of(request.state["messages"])
         if run is None and question is not None:
             context = None
             with self._tolerating("nothing is recalled for", memory):
                 context = memory.notes(question, **_beside(memory, request, question))
-            run = self._runs.add(key, Run(question, context, request.runtime.control))
+            run = self._runs.add(key, _run(request, question, context))
         return handler(_told(request, run))
 
     async def awrap_model_call(
@@ -178,12 +178,12 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     ) -> ModelResponse[Any]:
         """Async ``wrap_model_call``."""
         memory, key, run = self._begun(request.runtime)
-        question = question_of(request.messages)
+        question = question_of(request.state["messages"])
         if run is None and question is not None:
             context = None
             with self._tolerating("nothing is recalled for", memory):
                 context = await memory.anotes(question, **_beside(memory, request, question))
-            run = self._runs.add(key, Run(question, context, request.runtime.control))
+            run = self._runs.add(key, _run(request, question, context))
         return await handler(_told(request, run))
 
     # After the agent
@@ -222,7 +222,7 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             if is_summarised(messages):  # by a run that another process went on with
                 _log.warning("a turn is not stored: its question is in the state no more")
             return [], None
-        turn = turn_of(messages, question)
+        turn = turn_of(messages, question, run.before if run else frozenset())
         if not is_answered(turn):
             return [], None
         if not self._tool_calls:
@@ -311,6 +311,13 @@ def _beside(
 class _Beside(TypedDict):
     seen: set[str]
     reserve: int
+
+
+def _run(
+    request: ModelRequest[Any], question: HumanMessage, context: Context[BaseMessage] | None
+) -> Run:
+    before = frozenset(one.id for one in request.state["messages"] if one.id)
+    return Run(question, before, context, request.runtime.control)
 
 
 def _told(request: ModelRequest[Any], run: Run | None) -> ModelRequest[Any]:

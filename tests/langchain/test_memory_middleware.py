@@ -472,6 +472,33 @@ def test_with_summarization_and_a_resume_elsewhere(
     assert "question is in the state no more" in caplog.text
 
 
+class _Reminding(AgentMiddleware[Any, Any, Any]):
+    """Adds to each prompt, and to none of the state; and takes the question out of it later."""
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return handler(request.override(messages=[*request.messages, HumanMessage("Be brief.")]))
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        more = [*request.messages, HumanMessage("Be brief.")]
+        return await handler(request.override(messages=more))
+
+    def after_model(self, state: Any, runtime: Any) -> dict[str, Any]:
+        gone = [one for one in state["messages"] if one.text == "Secret?"]
+        return {"messages": [RemoveMessage(id=one.id) for one in gone]}
+
+
+def test_prompts_that_others_change(make: Any, ask: Asking, stored: Any) -> None:
+    model = ScriptedAgent("Hi.", _adding(), "Yes.")
+    agent = create_agent(
+        model, [add], middleware=[_Reminding(), make()], checkpointer=InMemorySaver()
+    )
+    ask(agent, "Hello?")
+    assert stored() == ["Hello?", "Hi."]
+    ask(agent, "Secret?")
+    assert [one.text for one in model.heard[-1]][:2] == ["Hello?", "Hi."]
+    assert stored() == ["Hello?", "Hi.", "Secret?", "Yes."]
+
+
 def test_messages_of_tools_in_the_users_name(make: Any, ask: Asking, stored: Any) -> None:
     @tool
     def look(tool_call_id: Any = "look-0") -> Any:

@@ -1,4 +1,4 @@
-"""Processes killed while their agents run: turns are stored whole, and once when they are resumed."""
+"""Processes killed while their agents run: turns are stored whole, and once when they go on."""
 
 from __future__ import annotations
 
