@@ -2,14 +2,15 @@
 
     python benchmarks/checkpoints.py [--rounds N]
 
-One process and one embedded valkey-server; contenders take turns. Three graphs of 20 steps: with 100
-messages to which each step adds one, with 100 messages that stay, and with a channel of 1 MB that
-never changes. Then reading the newest checkpoint beside what cannot be less: one round trip for the
-same bytes, and LangGraph's serializer.
+One process and one embedded valkey-server; contenders take turns. Three graphs of 20 steps: with
+100 messages to which each step adds one, with 100 messages that stay, and with a channel of 1 MB
+that never changes. What a checkpointer adds to a step is the time beyond that of the graph without
+one. Then reading the newest checkpoint beside what cannot be less: one round trip for the same
+bytes, and LangGraph's serializer.
 
-Exits with 1 when a promise is not held: a step takes at most half the time of langgraph-checkpoint-aws
-on the same server, in the geometric mean of the graphs; the 1 MB are stored in at most a fifth of its
-bytes; reading takes at most 1.5 times the raw round trip and the serializer.
+Exits with 1 when a promise is not held: langgraph-checkpoint-aws on the same server adds at least
+twice as much to a step, in the geometric mean of the graphs; it stores at least 5 times the bytes
+for the 1 MB; reading takes at most 1.5 times the raw round trip and the serializer.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from valkey_memory._plans import Plan, Request
 
 STEPS, MESSAGES, LARGE = 20, 100, 1_000_000
 OWN, AWS, MEMORY, SQLITE = "ValkeySaver", "checkpoint-aws", "InMemorySaver", "SqliteSaver"
+NONE = "no checkpointer"
 TEXT = "Look at the hit rate per key prefix first: new keys with no TTL push the older ones out. "
 
 
@@ -90,10 +92,17 @@ def steps(savers: dict[str, Any], name: str, rounds: int) -> Timings:
 
     def run(saver: Any) -> Callable[[], object]:
         made = graph(node, saver)
-        return lambda: made.invoke(given, config(uuid.uuid4().hex), durability="sync")
+        waits = {"durability": "sync"} if saver else {}
+        return lambda: made.invoke(given, config(uuid.uuid4().hex), **waits)
 
     contenders = [Contender(one, run(saver), times=STEPS) for one, saver in savers.items()]
     return measure(contenders, rounds=rounds, calls=1)
+
+
+def added(timings: Timings, name: str) -> float:
+    """Seconds that a checkpointer adds to a step: the median over the rounds."""
+    pairs = zip(timings[name].rounds, timings[NONE].rounds, strict=True)
+    return statistics.median(saved - bare for saved, bare in pairs)
 
 
 def stored(savers: dict[str, Any], name: str, client: Valkey, folder: Path) -> dict[str, int]:
@@ -137,7 +146,7 @@ def reading(saver: ValkeySaver, rounds: int) -> Timings:
         Contender("get_tuple", lambda: saver.get_tuple(config("t"))),
         Contender("raw and serializer", bare),
     ]
-    return measure(contenders, rounds=rounds, calls=50)
+    return measure(contenders, rounds=20 * rounds, calls=1)
 
 
 def main() -> int:
@@ -149,27 +158,29 @@ def main() -> int:
         folder = Path(name)
         client = Valkey(host="127.0.0.1", port=server.port)
         with SqliteSaver.from_conn_string(str(folder / "time.db")) as sqlite:
-            savers = {
+            savers: dict[str, Any] = {
+                NONE: None,
                 OWN: ValkeySaver(url=server.url),
                 AWS: AwsSaver(client),
                 MEMORY: InMemorySaver(),
                 SQLITE: sqlite,
             }
             table = Table(
-                "graph", "checkpointer", "ms per step", "times ours", "bytes stored", "times"
+                "graph", "checkpointer", "ms per step", "adds ms", "times", "bytes stored", "times"
             )
             ratios = []
             for one in GRAPHS:
                 timings = steps(savers, one, rounds)
                 sizes = stored(savers, one, client, folder)
-                ratios.append(timings[AWS].ratio(timings[OWN]))
+                ratios.append(added(timings, AWS) / added(timings, OWN))
                 for saver, timing in timings.items():
                     size = sizes.get(saver)
                     table.add_row(
                         one,
                         saver,
                         f"{timing.median * 1e3:.2f}",
-                        f"{timing.ratio(timings[OWN]):.2f}",
+                        f"{added(timings, saver) * 1e3:.2f}",
+                        f"{added(timings, saver) / added(timings, OWN):.2f}",
                         "-" if size is None else f"{size:,}",
                         "-" if size is None else f"{size / sizes[OWN]:.2f}",
                     )
@@ -180,7 +191,7 @@ def main() -> int:
     for what, timing in read.items():
         console.print(f"{what}: {timing.median * 1e6:.0f} us")
     faster = statistics.geometric_mean(ratios)
-    console.print(f"{AWS} takes {faster:.2f} times the time per step (at least 2)")
+    console.print(f"{AWS} adds {faster:.2f} times as much to a step (at least 2)")
     console.print(
         f"{AWS} takes {saved:.1f} times the bytes for 1 MB that never changes (at least 5)"
     )

@@ -5,24 +5,34 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    get_checkpoint_id,
-    get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from valkey_memory import InvalidArgumentError, ValkeyConnection
-from valkey_memory.adapters import TTL, CheckpointStore, New, Saved, Typed, Write, hide_url, shown
+from valkey_memory import ValkeyConnection
+from valkey_memory.adapters import TTL, CheckpointStore, hide_url
+
+from ._checkpoints import (
+    checkpoint_tuple,
+    histories,
+    id_text,
+    keeps_latest,
+    named,
+    new_checkpoint,
+    pending_writes,
+    place,
+    query,
+    run_ids_of,
+    texts,
+)
 
 
 class ValkeySaver(BaseCheckpointSaver[str]):
@@ -117,13 +127,13 @@ class ValkeySaver(BaseCheckpointSaver[str]):
             The checkpoint with its metadata and its pending writes in the order in which they are
             applied; None if there is none.
         """
-        found = self._store.get(*_place(config))
-        return None if found is None else self._tuple(found)
+        found = self._store.get(*place(config))
+        return None if found is None else checkpoint_tuple(self.serde, found)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Async ``get_tuple``."""
-        found = await self._store.aget(*_place(config))
-        return None if found is None else self._tuple(found)
+        found = await self._store.aget(*place(config))
+        return None if found is None else checkpoint_tuple(self.serde, found)
 
     def put(
         self,
@@ -144,10 +154,9 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         Returns:
             The config that names the new checkpoint.
         """
-        thread_id, namespace, parent_id = _place(config)
-        new = self._new(namespace, parent_id, config, checkpoint, metadata, new_versions)
+        thread_id, new = new_checkpoint(self.serde, config, checkpoint, metadata, new_versions)
         self._store.put(thread_id, new)
-        return _config(thread_id, namespace, new.checkpoint_id)
+        return named(thread_id, new.namespace, new.checkpoint_id)
 
     async def aput(
         self,
@@ -157,10 +166,9 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Async ``put``."""
-        thread_id, namespace, parent_id = _place(config)
-        new = self._new(namespace, parent_id, config, checkpoint, metadata, new_versions)
+        thread_id, new = new_checkpoint(self.serde, config, checkpoint, metadata, new_versions)
         await self._store.aput(thread_id, new)
-        return _config(thread_id, namespace, new.checkpoint_id)
+        return named(thread_id, new.namespace, new.checkpoint_id)
 
     def put_writes(
         self,
@@ -177,9 +185,8 @@ class ValkeySaver(BaseCheckpointSaver[str]):
             task_id: The task.
             task_path: Where it stands among the tasks of its step; writes are applied in its order.
         """
-        thread_id, namespace, checkpoint_id = _place(config)
-        packed = self._writes(writes, task_id, task_path)
-        self._store.put_writes(thread_id, namespace, checkpoint_id or "", task_id, packed)
+        packed = pending_writes(self.serde, writes, task_id, task_path)
+        self._store.put_writes(*place(config), task_id, packed)
 
     async def aput_writes(
         self,
@@ -189,9 +196,8 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> None:
         """Async ``put_writes``."""
-        thread_id, namespace, checkpoint_id = _place(config)
-        packed = self._writes(writes, task_id, task_path)
-        await self._store.aput_writes(thread_id, namespace, checkpoint_id or "", task_id, packed)
+        packed = pending_writes(self.serde, writes, task_id, task_path)
+        await self._store.aput_writes(*place(config), task_id, packed)
 
     # Many checkpoints
 
@@ -216,9 +222,10 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         each 200 that are looked at. Without ``config`` one more for each 1,000 keys of the server
         and for each 500 threads.
         """
-        walk = self._store.walk(**self._query(config, filter, before, limit))
+        walk = self._store.walk(**query(self.serde, config, filter, before, limit))
         while not walk.finished:
-            yield from map(self._tuple, self._store.page(walk))
+            for found in self._store.page(walk):
+                yield checkpoint_tuple(self.serde, found)
 
     async def alist(
         self,
@@ -229,10 +236,10 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Async ``list``."""
-        walk = self._store.walk(**self._query(config, filter, before, limit))
+        walk = self._store.walk(**query(self.serde, config, filter, before, limit))
         while not walk.finished:
             for found in await self._store.apage(walk):
-                yield self._tuple(found)
+                yield checkpoint_tuple(self.serde, found)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -251,7 +258,7 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         """
         if not channels:
             return {}
-        return self._histories(self._store.history(*_place(config), channels))
+        return histories(self.serde, self._store.history(*place(config), channels))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -259,17 +266,17 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         """Async ``get_delta_channel_history``."""
         if not channels:
             return {}
-        return self._histories(await self._store.ahistory(*_place(config), channels))
+        return histories(self.serde, await self._store.ahistory(*place(config), channels))
 
     # Threads
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread: checkpoints, values, writes. One round trip."""
-        self._store.delete([_id(thread_id, "thread_id")])
+        self._store.delete([id_text(thread_id, "thread_id")])
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Async ``delete_thread``."""
-        await self._store.adelete([_id(thread_id, "thread_id")])
+        await self._store.adelete([id_text(thread_id, "thread_id")])
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints that runs made, with their writes, in whatever threads they are.
@@ -283,11 +290,11 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         Round trips: one for each 1,000 keys of the server, to find the threads, and one for each
         500 threads. The server looks at every checkpoint.
         """
-        self._store.delete_runs(_run_ids(run_ids))
+        self._store.delete_runs(run_ids_of(run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Async ``delete_for_runs``."""
-        await self._store.adelete_runs(_run_ids(run_ids))
+        await self._store.adelete_runs(run_ids_of(run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all of a thread: every namespace, checkpoint and write.
@@ -297,13 +304,15 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         Round trips: two, and one more for each 16 MB. The copy is there with the last of them.
         """
         self._store.copy(
-            _id(source_thread_id, "source_thread_id"), _id(target_thread_id, "target_thread_id")
+            id_text(source_thread_id, "source_thread_id"),
+            id_text(target_thread_id, "target_thread_id"),
         )
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Async ``copy_thread``."""
         await self._store.acopy(
-            _id(source_thread_id, "source_thread_id"), _id(target_thread_id, "target_thread_id")
+            id_text(source_thread_id, "source_thread_id"),
+            id_text(target_thread_id, "target_thread_id"),
         )
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
@@ -319,13 +328,13 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         Raises:
             InvalidArgumentError: An unknown strategy.
         """
-        remove = self._store.prune if _keeps_latest(strategy) else self._store.delete
-        remove(_ids(thread_ids, "thread_id"))
+        remove = self._store.prune if keeps_latest(strategy) else self._store.delete
+        remove(texts(thread_ids, "thread_id"))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Async ``prune``."""
-        remove = self._store.aprune if _keeps_latest(strategy) else self._store.adelete
-        await remove(_ids(thread_ids, "thread_id"))
+        remove = self._store.aprune if keeps_latest(strategy) else self._store.adelete
+        await remove(texts(thread_ids, "thread_id"))
 
     # Versions
 
@@ -339,159 +348,3 @@ class ValkeySaver(BaseCheckpointSaver[str]):
             return current + 1
         count = int(current.partition(".")[0]) + 1 if current else 1
         return f"{count:032}.{secrets.randbelow(10**16):016}"
-
-    # Between LangGraph's objects and bytes
-
-    def _new(
-        self,
-        namespace: str,
-        parent_id: str | None,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> New:
-        values = checkpoint["channel_values"]
-        versions = checkpoint["channel_versions"]
-        state = {key: value for key, value in checkpoint.items() if key != "channel_values"}
-        metadata = get_checkpoint_metadata(config, metadata)
-        # What DeltaChannels hold is counted there until it is stored as a value.
-        counted = metadata.get("counters_since_delta_snapshot") or ()
-        run_id = metadata.get("run_id")
-
-        def value_of(channel: str) -> Typed:
-            return self.serde.dumps_typed(values[channel])
-
-        return New(
-            namespace,
-            _id(checkpoint["id"], "checkpoint id"),
-            parent_id,
-            None if run_id is None else str(run_id),
-            self.serde.dumps_typed([state, metadata]),
-            {
-                channel: str(version)
-                for channel, version in versions.items()
-                if channel in values or channel not in new_versions
-            },
-            {
-                channel: value_of(channel)
-                for channel in values
-                if channel in new_versions and channel in versions
-            },
-            [channel for channel in values if channel not in new_versions],
-            value_of,
-            [channel for channel in counted if channel in versions and channel not in values],
-        )
-
-    def _tuple(self, found: Saved) -> CheckpointTuple:
-        checkpoint, metadata = self.serde.loads_typed(found.state)
-        checkpoint["channel_values"] = {
-            channel: self.serde.loads_typed(value) for channel, value in found.values.items()
-        }
-        parent_id = found.parent_id
-        return CheckpointTuple(
-            _config(found.thread_id, found.namespace, found.checkpoint_id),
-            checkpoint,
-            metadata,
-            None if parent_id is None else _config(found.thread_id, found.namespace, parent_id),
-            self._pending(found.writes),
-        )
-
-    def _writes(
-        self, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> Sequence[Write]:
-        return [
-            Write(
-                task_path,
-                task_id,
-                WRITES_IDX_MAP.get(channel, number),
-                channel,
-                self.serde.dumps_typed(value),
-            )
-            for number, (channel, value) in enumerate(writes)
-        ]
-
-    def _pending(self, writes: Sequence[Write]) -> Any:
-        return [(one.task_id, one.channel, self.serde.loads_typed(one.value)) for one in writes]
-
-    def _histories(self, found: Mapping[str, Any]) -> dict[str, DeltaChannelHistory]:
-        result: dict[str, DeltaChannelHistory] = {}
-        for channel, history in found.items():
-            result[channel] = {"writes": self._pending(history.writes)}
-            if history.seed is not None:
-                result[channel]["seed"] = self.serde.loads_typed(history.seed)
-        return result
-
-    def _query(
-        self,
-        config: RunnableConfig | None,
-        wanted: dict[str, Any] | None,
-        before: RunnableConfig | None,
-        limit: int | None,
-    ) -> dict[str, Any]:
-        def matches(state: Typed) -> bool:
-            _, metadata = self.serde.loads_typed(state)
-            return all(metadata.get(key) == value for key, value in (wanted or {}).items())
-
-        query: dict[str, Any] = {
-            "before": (get_checkpoint_id(before) or None) if before else None,
-            "matches": matches if wanted else None,
-            "limit": limit,
-        }
-        if config:
-            thread_id, namespace, checkpoint_id = _place(config)
-            if config["configurable"].get("checkpoint_ns") is not None:
-                query["namespace"] = namespace
-            query |= {"thread_id": thread_id, "checkpoint_id": checkpoint_id}
-        return query
-
-
-def _place(config: RunnableConfig) -> tuple[str, str, str | None]:
-    """The thread, namespace and checkpoint that a config names."""
-    found: dict[str, Any] = config.get("configurable") or {}
-    if "thread_id" not in found:
-        raise InvalidArgumentError(
-            "the config names no thread: pass {'configurable': {'thread_id': ...}}"
-        )
-    checkpoint_id = found.get("checkpoint_id")
-    return (
-        _id(found["thread_id"], "thread_id"),
-        _id(found.get("checkpoint_ns") or "", "checkpoint_ns"),
-        _id(checkpoint_id, "checkpoint_id") if checkpoint_id else None,
-    )
-
-
-def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    return {
-        "configurable": {
-            "thread_id": thread_id,
-            "checkpoint_ns": namespace,
-            "checkpoint_id": checkpoint_id,
-        }
-    }
-
-
-def _id(value: object, name: str) -> str:
-    """An id as a text; LangGraph makes texts of numbers and UUIDs, too."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
-        return str(value)
-    raise InvalidArgumentError(f"{name} must be a string, an integer or a UUID, not {shown(value)}")
-
-
-def _ids(values: Sequence[object], name: str) -> Sequence[str]:
-    return [_id(value, name) for value in values]
-
-
-def _run_ids(values: Sequence[object]) -> Sequence[str]:
-    """As they are in metadata, from which LangGraph takes zero bytes."""
-    return [run_id.replace("\0", "") for run_id in _ids(values, "run id")]
-
-
-def _keeps_latest(strategy: str) -> bool:
-    if strategy not in ("keep_latest", "delete"):
-        raise InvalidArgumentError(
-            f"strategy must be 'keep_latest' or 'delete', not {shown(strategy)}"
-        )
-    return strategy == "keep_latest"

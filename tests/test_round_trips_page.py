@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from langgraph_valkey_glide import ValkeySaver
 from valkey_memory import (
     ConversationMemory,
     Document,
@@ -26,6 +27,7 @@ from valkey_memory._plans import AskCluster, Work, WriteToken
 
 from . import search_server
 from .conversations.test_round_trips import sent
+from .langgraph.checkpoints import config, put
 from .models.words import Words
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts" / "round-trips.md"
@@ -131,6 +133,27 @@ TURNS: dict[str, Action] = {
 TURNS_ALONE: dict[str, Action] = {
     "`context`, without `long_term`": lambda m: m.context("Which tea?"),
     "`save_turn`, without `long_term`": lambda m: m.save_turn("Which tea?", "Green tea."),
+}
+
+
+CHECKPOINTS: dict[str, Action] = {
+    "`get_tuple`": lambda s: s.get_tuple(config("a")),
+    "`put`, with 1 new value": lambda s: put(
+        s, config("a"), {"a": 1, "b": 3}, versions={"b": "3"}, new={"b": "3"}
+    ),
+    "`put` on a thread that expired meanwhile": lambda s: put(
+        s, config("gone"), {"a": 1, "b": 3}, new={"b": "1"}
+    ),
+    "`put_writes` of a task": lambda s: s.put_writes(config("a", "", "c"), [("b", 1)], "task"),
+    "`list` of a thread, here of 3": lambda s: list(s.list(config("b"))),
+    "`list(None)`, here of 2 threads": lambda s: list(s.list(None, limit=1)),
+    "`get_delta_channel_history`, here over 2 steps": lambda s: s.get_delta_channel_history(
+        config=config("b"), channels=["messages"]
+    ),
+    "`copy_thread` of up to 16 MB": lambda s: s.copy_thread("b", "c"),
+    "`delete_for_runs`, here in 4 threads": lambda s: s.delete_for_runs(["run"]),
+    "`prune` of up to 500 threads, here 1": lambda s: s.prune(["b"]),
+    "`delete_thread`": lambda s: s.delete_thread("b"),
 }
 
 
@@ -257,6 +280,18 @@ def test_turns(server: EmbeddedValkey, connection: ValkeyConnection, prefix: str
     rows = measured(server, connection, whole, TURNS)
     rows += measured(server, connection, memory(None), TURNS_ALONE)
     assert rows == table("A turn of ConversationMemory")
+
+
+def test_checkpoints() -> None:
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        saver = ValkeySaver(connection=connection, ttl=60)
+        for thread in ("a", "b"):
+            where = config(thread)
+            for step in range(3):
+                values = {"a": 1, "b": step}
+                where = put(saver, where, values, versions={"b": str(step)})
+                saver.put_writes(where, [("b", step)], "task")
+        assert measured(server, connection, saver, CHECKPOINTS) == table("Checkpoints")
 
 
 def test_exact_search() -> None:

@@ -87,7 +87,7 @@ class State(TypedDict):
     seen: Annotated[list[str], operator.add]
 
 
-def says(name: str, before: Callable[[], object] | None = None) -> Callable[[State], State]:
+def says(name: str, before: Callable[[], object] | None = None) -> Any:
     """A node that adds its name."""
 
     def node(state: State) -> State:
@@ -103,7 +103,7 @@ def chain(names: str, saver: Any = None, **nodes: Any) -> Any:
     builder = StateGraph(State)
     last = START
     for name in names:
-        builder.add_node(name, nodes.get(name) or says(name))
+        builder.add_node(name, nodes[name] if name in nodes else says(name))
         builder.add_edge(last, name)
         last = name
     return builder.compile(checkpointer=saver)

@@ -14,8 +14,9 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langgraph.channels.delta import DeltaChannel
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from langgraph_valkey_glide import ValkeySaver
 from valkey_memory import ValkeyConnection
@@ -259,3 +260,26 @@ def test_an_agent(url: str, prefix: str, is_async: bool) -> None:
     face.invoke({"messages": [("user", "one")]}, config("t"))
     found = face.invoke({"messages": [("user", "two")]}, config("t"))
     assert [one.content for one in found["messages"]] == ["one", "first", "two", "second"]
+
+
+def test_a_function_with_tasks(make_plain_saver: Any, is_async: bool) -> None:
+    """LangGraph's functional interface: what a task returned is not done again."""
+    calls: list[int] = []
+
+    @task
+    def double(number: int) -> int:
+        calls.append(number)
+        return 2 * number
+
+    @entrypoint(checkpointer=make_plain_saver())
+    def work(number: int, *, previous: Any = None) -> Any:
+        found = double(number).result() + (previous or 0)
+        answer = interrupt("add?")
+        return entrypoint.final(value=found + answer, save=found)
+
+    face = GraphFace(work, is_async=is_async)
+    face.invoke(4, config("t"))
+    assert face.invoke(Command(resume=1), config("t")) == 9
+    assert calls == [4]
+    face.invoke(1, config("t"))
+    assert face.invoke(Command(resume=0), config("t")) == 10

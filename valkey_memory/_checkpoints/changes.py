@@ -164,8 +164,7 @@ class Thread:
         The others are there already. Where the thread expired or was deleted meanwhile they are
         not, and go in a second round trip; nothing was written in the first.
         """
-        kept = [channel for channel in new.kept if channel in new.versions]
-        values = dict(new.changed)
+        kept, values = list(new.kept), dict(new.changed)
         missing = yield from change_plan(self._put(new, values, kept))
         if missing:
             values |= {kept[number - 1]: new.value_of(kept[number - 1]) for number in missing}
@@ -222,14 +221,15 @@ class Thread:
     # Copying
 
     def dump(self) -> Change[tuple[list[bytes], dict[bytes, bytes]]]:
-        """The members of the index, and all values."""
-        command = self._script(scripts.DUMP, reads=True)
-
-        def read(replies: Sequence[Any]) -> tuple[list[bytes], dict[bytes, bytes]]:
-            members, flat = replies[0]
-            return members, dict(zip(flat[::2], flat[1::2], strict=True))
-
-        return self._change("read all", command, read)
+        """The members of the index, and all values, as of one moment."""
+        index, values = self.keys
+        return Change(
+            f"read all of thread {self.id!r}",
+            index,
+            (("ZRANGE", index, "0", "-1"), ("HGETALL", values)),
+            lambda replies: (replies[0], replies[1]),
+            read_only=True,
+        )
 
     def fill(self, members: Sequence[bytes], values: dict[bytes, bytes]) -> Change[None]:
         """Add to the index and to the values."""

@@ -179,7 +179,8 @@ PUT_WRITES = _script(
 )
 
 # ARGV: the name, and channels. From its parent on back, until each channel has a value: for each
-# checkpoint names and contents of its writes, and channels and their values.
+# checkpoint names and contents of its writes, as far as they are to channels that had none yet, and
+# channels and their values.
 HISTORY = _script(
     _OPEN,
     _READ_VALUES,
@@ -196,12 +197,25 @@ HISTORY = _script(
       if links then visited[one] = true end
       return links and parts(links)
     end
+    local function to_wanted(records)
+      local found, at = {}, 1
+      while at <= #records do
+        local after = at + 4 + struct.unpack('>I4', records, at)
+        if wanted[string.match(records, '^%-?%d+%z[^%z]*%z([^%z]*)%z', at + 4)] then
+          found[#found + 1] = sub(records, at, after - 1)
+        end
+        at = after
+      end
+      return table.concat(found)
+    end
     local links = links_of(name)
     while links and links[1] ~= '' and left > 0 do
       name = space .. links[1]
       links = links_of(name)
       if links then
         local names, seeds = writes_of(name), {}
+        local writes = read(names)
+        for i, records in ipairs(writes) do writes[i] = records and to_wanted(records) end
         for i = 4 + links[3], #links, 2 do
           local value = wanted[links[i]]
             and call('HGET', values, 'b' .. space .. links[i] .. '\0' .. links[i + 1])
@@ -211,7 +225,7 @@ HISTORY = _script(
             seeds[#seeds + 1] = value
           end
         end
-        result[#result + 1] = {names, read(names), seeds}
+        result[#result + 1] = {names, writes, seeds}
       end
     end
     """,
@@ -306,12 +320,6 @@ DELETE_RUNS = _script(
     local result = sweep(links)
     """,
     _CLOSE,
-)
-
-# All of a thread, as of one moment.
-DUMP = _script(
-    _OPEN,
-    "return {call('ZRANGE', index, 0, -1), call('HGETALL', values)}",
 )
 
 # ARGV: how many members the index gets, these, and names and contents of values.

@@ -108,7 +108,7 @@ class CheckpointStore:
         self,
         thread_id: str,
         namespace: str,
-        checkpoint_id: str,
+        checkpoint_id: str | None,
         task_id: str,
         writes: Sequence[Write],
     ) -> None:
@@ -119,7 +119,7 @@ class CheckpointStore:
         self,
         thread_id: str,
         namespace: str,
-        checkpoint_id: str,
+        checkpoint_id: str | None,
         task_id: str,
         writes: Sequence[Write],
     ) -> None:
@@ -132,14 +132,13 @@ class CheckpointStore:
         self,
         thread_id: str,
         namespace: str,
-        checkpoint_id: str,
+        checkpoint_id: str | None,
         task_id: str,
         writes: Sequence[Write],
     ) -> Plan[None]:
-        thread = self._thread(thread_id)
-        check_text(checkpoint_id, "checkpoint id")
+        thread, of = self._thread(thread_id), check_text(checkpoint_id, "checkpoint id")
         if writes:
-            yield from change_plan(thread.put_writes(namespace, checkpoint_id, task_id, writes))
+            yield from change_plan(thread.put_writes(namespace, of, task_id, writes))
 
     # Many checkpoints
 

@@ -4,7 +4,7 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
-from .._checkpoints.records import New, Saved, Typed, Write
+from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
@@ -76,6 +76,7 @@ __all__ = [
     "Embeddings",
     "FieldType",
     "GetItem",
+    "History",
     "HybridMode",
     "IndexOptions",
     "MemoryBesideState",
