@@ -84,9 +84,9 @@ class ValkeyStore(BaseStore):
         ttl: LangGraph's ``TTLConfig``, in minutes: ``default_ttl``, and ``refresh_on_read``, which
             is true by default. Valkey itself expires items, so they are never seen behind their
             time, and ``omit_expired`` and ``sweep_interval_minutes`` change nothing.
-        filter_fields: With ``index``: top-level fields of values that searches by meaning filter by
-            in the index, by name: ``"tag"`` for equality, ``"numeric"`` for ranges. Filters on
-            other fields are complete, too; they read more items.
+        filter_fields: With ``index``: top-level fields of values that the index filters by, by
+            name: ``"tag"`` for equality, ``"numeric"`` for ranges. Filters on other fields are
+            complete, too; they read more items.
         search: How items are found by meaning: ``"server"``, ``"exact"``, or ``"auto"``, which is
             the server's search if it has valkey-search.
         metric: ``"cosine"``, ``"l2"`` or ``"ip"``; see ``VectorIndex.search`` for their scores.

@@ -273,7 +273,7 @@ def thread_of(key_prefix: str, key: bytes) -> str | None:
 
 
 # Items of a store are at ``{store}:{namespace}/{key}``, each label and the key encoded; the sorted
-# set that lists them, and the one of those that were missed, share one slot.
+# sets that list all of them, or some, share one slot.
 
 _PART = re.compile(r"[%/{}\x00-\x1f\x7f]")
 
@@ -292,6 +292,11 @@ def entries_key(store: str) -> str:
 def missing_key(store: str) -> str:
     """The sorted set of listed items that were not there when they were met, by the time then."""
     return sidecar(store, "missing")
+
+
+def unindexed_key(store: str) -> str:
+    """The sorted set of listed items that the index does not tell of."""
+    return sidecar(store, "unindexed")
 
 
 def item_index(store: str) -> str:

@@ -114,7 +114,8 @@ def test_a_batch_reads_before_it_writes_and_the_last_put_counts(items: Any) -> N
 
 
 def test_hostile_names_stay_apart(items: Any) -> None:
-    made = [((one,), other) for one in HOSTILE for other in [*HOSTILE, "", "\0", "\0\0a"]]
+    made: list[tuple[tuple[str, ...], str]] = []
+    made += [((one,), other) for one in HOSTILE for other in [*HOSTILE, "", "\0", "\0\0a"]]
     made += [((one, other), "k") for one in HOSTILE for other in HOSTILE]
     items.batch([PutItem(*place, {"n": number}) for number, place in enumerate(made)])
     read = items.batch([GetItem(*place) for place in made])

@@ -354,3 +354,64 @@ def test_a_vector_that_cannot_be(make_items: Any) -> None:
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         ItemStore("s", url="valkey://localhost:1", embedding=Words(), **options)
+
+
+FIELDS = {"color": "tag", "n": "numeric"}
+
+
+def by_filter(store: ItemStore, prefix: tuple[str, ...] = NOTES, **condition: Any) -> list[str]:
+    found: list[Item] = store.batch([SearchItems(prefix, condition=condition, limit=999)])[0]
+    return keys(found)
+
+
+def numbered(first: int, last: int, **options: Any) -> list[Operation]:
+    return [
+        PutItem(NOTES, f"{n:03}", {"t": f"{n}", "n": n, "color": "ab"[n % 2]}, **options)
+        for n in range(first, last)
+    ]
+
+
+def test_filters_alone_on_declared_fields(make_items: Any, backend: str) -> None:
+    store: ItemStore = make_items(filter_fields=FIELDS)
+    store.batch(numbered(0, 300, texts=texts("t")))
+    store.batch(numbered(100, 110))  # no vectors any more
+    assert by_filter(store, n={"$lt": 3}) == ["000", "001", "002"]
+    assert by_filter(store, n={"$gte": 98, "$lt": 103}) == [f"{n:03}" for n in range(98, 103)]
+    assert by_filter(store, n=105) == ["105"]
+    assert len(by_filter(store, color="a")) == 150
+    assert by_filter(store, color="a", n={"$gt": 290}, t="294") == ["294"]
+    assert by_filter(store, ("alice",), n=7) == ["007"]
+    assert by_filter(store, ("bob",), n=7) == []
+    page = store.batch([SearchItems(NOTES, condition={"color": "a"}, limit=3, offset=49)])[0]
+    assert keys(page) == ["098", "100", "102"]
+    store.batch([PutItem(NOTES, "105", None), *numbered(106, 107, texts=texts("t"))])
+    assert by_filter(store, n={"$gte": 105, "$lt": 108}) == ["106", "107"]
+    unindexed = send(store.connection, "ZCARD", _keys.unindexed_key(store.name))
+    assert unindexed == (9 if backend == "cluster" else 8)  # there a walk drops what was deleted
+
+
+@pytest.mark.parametrize("without", ["an index", "the fields"])
+def test_filters_alone_see_what_other_stores_put(make_items: Any, without: str) -> None:
+    store: ItemStore = make_items(filter_fields=FIELDS)
+    store.batch(numbered(0, 5, texts=texts("t")))
+    other = (
+        ItemStore(store.name, connection=store.connection)
+        if without == "an index"
+        else make_items()
+    )
+    other.batch(numbered(5, 10, texts=texts("t")))
+    assert by_filter(store, n={"$gte": 3}) == [f"{n:03}" for n in range(3, 10)]
+    assert by_filter(store, color="b") == ["001", "003", "005", "007", "009"]
+
+
+def test_a_filter_alone_reads_only_what_satisfies_it(make_items: Any, backend: str) -> None:
+    if backend != "hash":
+        return
+    store: ItemStore = make_items(filter_fields=FIELDS)
+    store.batch(numbered(0, 400, texts=texts("t")))
+    by_filter(store, n=1)
+    send(store.connection, "CONFIG", "RESETSTAT")
+    assert by_filter(store, n=300) == ["300"]
+    info = send(store.connection, "INFO", "commandstats").decode()
+    assert "cmdstat_hmget:calls=1," in info
+    assert "cmdstat_FT.SEARCH:calls=1," in info

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,12 @@ import pytest
 from langgraph_valkey_glide import ValkeySaver
 from valkey_memory import ValkeyConnection
 
+from ..search_server import deselect_without_server
 from .checkpoints import SaverFace
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    deselect_without_server(Path(__file__).parent, config, items)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -18,6 +18,9 @@ Namespace: TypeAlias = tuple[str, ...]
 ANY = "*"
 """In the path of a condition: any one label."""
 
+EVERYTHING = b""
+"""No entry. In the list of what is not indexed: any item may be one of those."""
+
 
 def check_namespace(namespace: Sequence[str], name: str = "namespace") -> Namespace:
     """``namespace`` as a tuple.

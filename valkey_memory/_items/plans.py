@@ -7,11 +7,12 @@ from typing import Any
 
 from .._arguments import shown
 from .._errors import InvalidArgumentError
-from .._plans import AskCluster, Change, Plan, changes_plan
+from .._plans import AskCluster, Plan, changes_plan
 from .._together import together_plan
 from . import changes, vectors
 from .conditions import satisfies
-from .entries import Namespace, below, check_namespace, place_of
+from .entries import EVERYTHING, Namespace, below, check_namespace, place_of
+from .filtered import filtered_plan
 from .operations import GetItem, ListNamespaces, Operation, PutItem, SearchItems
 from .records import Item, Stored, Vectors
 from .vectors import Index
@@ -67,9 +68,14 @@ class ItemPlans:
         else:
             condition = search.condition
             wanted = (lambda one: satisfies(one.item.value, condition)) if condition else None
-            stored = yield from items_plan(
-                self.store, search.prefix, search.offset, search.limit, wanted
-            )
+            found = None
+            if self.index is not None and condition:
+                found = yield from filtered_plan(self.store, self.index, search)
+            stored = found or []
+            if found is None:
+                stored = yield from items_plan(
+                    self.store, search.prefix, search.offset, search.limit, wanted
+                )
             scores = [None] * len(stored)
         if search.refresh_ttl:
             yield from self._refresh_plan([one for one in stored if one.ttl_ms is not None])
@@ -100,8 +106,10 @@ class ItemPlans:
     def _refresh_plan(self, items: Sequence[Stored]) -> Plan[None]:
         """Restart the TTLs of items."""
         if items:
-            wanted = [GetItem(one.item.namespace, one.item.key) for one in items]
-            yield from self._change_plan(wanted, [])
+            wanted = [changes.refresh(self.store, one.item) for one in items]
+            touch = yield from changes_plan(*wanted)
+            due = [one for one, is_due in zip(items, touch, strict=True) if is_due]
+            yield from vectors.touch_plan(self.store, due)
 
     # Reading and writing by key
 
@@ -119,25 +127,28 @@ class ItemPlans:
         if self.index is not None:
             versions = yield from vectors.write_plan(self.index, puts)
         written = [put.entry for put in puts if put.value is not None]
+        unindexed = [EVERYTHING] if written else []
+        if self.index is not None and self.index.declared:
+            unindexed = [entry for entry in written if entry not in versions]
         deleted = [put.entry for put in puts if put.value is None]
-        left: list[Change[None]] = []
+        left = changes.indexed(self.store, versions)
         if deleted:
             cluster = yield AskCluster(f"delete from store {self.store!r}")
-            left = (
+            left += (
                 [changes.drop(self.store, deleted)]
                 if cluster
                 else changes.leave(self.store, deleted)
             )
         got = [changes.get(self.store, one) for one in gets]
-        entered = changes.enter(self.store, written)
+        entered = changes.enter(self.store, written, unindexed)
         changed = [changes.put(self.store, one, versions.get(one.entry)) for one in puts]
         replies = yield from changes_plan(*got, *entered, *changed, *left)
         found: list[tuple[Stored | None, bool]] = replies[: len(got)]
         start = len(got) + len(entered)
         replaced = replies[start : start + len(changed)]
         yield from vectors.delete_plan(self.store, [one for one in replaced if one is not None])
-        touched = {id(one): one for one, touch in found if touch and one is not None}
-        yield from vectors.touch_plan(self.store, list(touched.values()))
+        due = [one for one, touch in found if touch and one is not None]
+        yield from vectors.touch_plan(self.store, due)
         return [stored for stored, _ in found]
 
     # Erasing

@@ -9,19 +9,27 @@ from .records import FIELDS
 
 _FIELDS = ", ".join(f"'{name}'" for name in FIELDS)
 
-# KEYS: the item. ARGV: '1' to restart its TTL.
-# A vector is kept for twice the TTL and a minute, from when it was written or touched; it is
-# touched again once more than half of the TTL is over. So no item outlives its vectors, and most
-# reads touch none. Returns the fields, and whether the vectors are to be touched.
-READ = f"""
-local call, key = redis.call, KEYS[1]
-local found = call('HMGET', key, {_FIELDS}, 'touched')
-local ttl, touched = found[4], found[6]
-found[6] = 0
-if ARGV[1] == '1' and ttl then
+# KEYS: the item. Restarts its TTL, if it has one. A vector is kept for twice the TTL and a minute,
+# from when it was written or touched; it is touched again once more than half of the TTL is over.
+# So no item outlives its vectors, and most reads touch none. Returns whether to touch them.
+REFRESH = """
+local call, key, touch = redis.call, KEYS[1], 0
+local kept = call('HMGET', key, 'ttl', 'touched')
+local ttl, touched = kept[1], kept[2]
+if ttl then
   call('PEXPIRE', key, ttl)
-  if touched and call('TIME')[1] - touched > ttl / 2000 then found[6] = 1 end
+  if touched and call('TIME')[1] - touched > ttl / 2000 then touch = 1 end
 end
+"""
+
+# The same; returns the fields of the item behind it.
+READ = f"{REFRESH}return {{touch, call('HMGET', key, {_FIELDS})}}"
+REFRESH += "return touch"
+
+# KEYS: items. Returns the fields of each.
+READ_ALL = f"""
+local found = {{}}
+for i, key in ipairs(KEYS) do found[i] = redis.call('HMGET', key, {_FIELDS}) end
 return found
 """
 
@@ -68,19 +76,19 @@ redis.call('UNLINK', KEYS[1])
 return vectors
 """
 
-# KEYS: the list, what was missing. ARGV: entries whose items are not there. An entry stands before
-# its item is written, and in a cluster no script sees both. So it goes when its item was missing a
-# minute ago, too, with no put in between: by then each one that was under way is over.
+# KEYS: the list, what was missing, what is not indexed. ARGV: entries whose items are not there.
+# An entry stands before its item is written, and in a cluster no script sees both. So it goes when
+# its item was missing a minute ago, too, with no put in between: by then each that was under way is
+# over. A full server refuses to note what is missing; it stays listed.
 DROP = """
-local call, list, missing = redis.call, KEYS[1], KEYS[2]
+local call, missing = redis.call, KEYS[2]
 local now = tonumber(call('TIME')[1])
 for _, entry in ipairs(ARGV) do
   local since = call('ZSCORE', missing, entry)
   if not since then
-    call('ZADD', missing, now, entry)
+    redis.pcall('ZADD', missing, now, entry)
   elseif now - since >= 60 then
-    call('ZREM', list, entry)
-    call('ZREM', missing, entry)
+    for i = 1, #KEYS do call('ZREM', KEYS[i], entry) end
   end
 end
 """

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .. import _keys
 from .._errors import CommandError
-from .._plans import Plan, Request, change_plan
+from .._plans import AskCluster, Plan, Request, change_plan
 from .._together import together_plan
 from . import changes
 from .entries import Namespace, Range, below, common_prefix, place_of, within
 from .operations import ListNamespaces
 from .records import FIELDS, Stored, read
-from .scripts import NAMESPACES
+from .scripts import NAMESPACES, READ_ALL
 
 PAGE = 200
 """Entries in a step of a walk, and items in a request that reads them."""
+
+_SCRIPTED = 20
+"""From so many items on they are read by a script, where that can be."""
 
 Wanted: TypeAlias = Callable[[Stored], bool]
 
@@ -33,11 +36,22 @@ def read_plan(store: str, places: Sequence[tuple[Namespace, str]]) -> Plan[list[
     found: list[Stored | None] = []
     for start in range(0, len(places), PAGE):
         some = places[start : start + PAGE]
-        commands = tuple(("HMGET", _keys.item_key(store, *place), *FIELDS) for place in some)
-        operation = f"read items of store {store!r}"
-        replies = yield Request(operation, commands, read_only=True, repeatable=True)
+        keys = [_keys.item_key(store, *place) for place in some]
+        replies = yield from _fields_plan(f"read items of store {store!r}", keys)
         found += [read(*place, fields) for place, fields in zip(some, replies, strict=True)]
     return found
+
+
+def _fields_plan(operation: str, keys: Sequence[str]) -> Plan[list[list[bytes | None]]]:
+    """The fields of items. Outside of a cluster one script reads many, which costs much less."""
+    replies: list[Any]
+    if len(keys) < _SCRIPTED or (yield AskCluster(operation)):
+        commands = tuple(("HMGET", key, *FIELDS) for key in keys)
+        replies = yield Request(operation, commands, read_only=True, repeatable=True)
+        return replies
+    command = ("EVAL_RO", READ_ALL, str(len(keys)), *keys)
+    (replies,) = yield Request(operation, (command,), read_only=True, repeatable=True)
+    return replies
 
 
 def page_plan(store: str, where: Range, limit: int) -> Plan[list[bytes]]:
