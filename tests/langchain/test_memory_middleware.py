@@ -35,6 +35,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware, _agent_runs
+from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
     EmbeddedValkey,
     InvalidArgumentError,
@@ -877,6 +878,40 @@ def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str, is_asyn
         assert [one.text for one in model.heard[-1][1:]] == ["Tea 0", "Yes: Tea 0", "Tea 2"]
         sessions = SessionStore(connection=cluster_connection, key_prefix=prefix)
         assert {one.session_id for one in sessions.of_user("mia")} == {"s0", "s1"}
+    finally:
+        memory.index.drop(delete_documents=True)
+
+
+def test_with_the_librarys_checkpointer_and_store(
+    connection: ValkeyConnection, prefix: str, ask: Asking
+) -> None:
+    """On each topology: an approval, with agents that know nothing of each other."""
+    memory = LongTermMemory(Words(), connection=connection, index_name=prefix[:-1], search="exact")
+    model = ScriptedAgent(_adding(), "3.")
+
+    def agent() -> Any:
+        return create_agent(
+            model,
+            [add],
+            middleware=[
+                HumanInTheLoopMiddleware(interrupt_on={"add": True}),
+                ValkeyMemoryMiddleware(memory, key_prefix=prefix),
+            ],
+            checkpointer=ValkeySaver(connection=connection, key_prefix=f"graph-{prefix}"),
+            store=ValkeyStore(connection=connection, name=f"store-{prefix[:-1]}"),
+        )
+
+    history = ValkeyChatMessageHistory("t", connection=connection, key_prefix=prefix)
+    try:
+        memory.remember("Mia lives in Oslo.", user_id="mia")
+        assert ask(agent(), "1 + 2?")["__interrupt__"]
+        assert history.get_messages() == []
+        ask(agent(), Command(resume={"decisions": [{"type": "approve"}]}))
+        assert [one.text for one in history.get_messages()] == ["1 + 2?", "3."]
+        assert all("Mia lives in Oslo." in notes for notes in model.notes)
+        saved = list(agent().checkpointer.list({"configurable": {"thread_id": "t"}}))
+        assert len(saved) > 5
+        assert "Oslo" not in repr(saved)
     finally:
         memory.index.drop(delete_documents=True)
 
