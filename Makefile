@@ -4,6 +4,9 @@ BIN := .venv/bin
 # The product with its extras is all that the demo needs; the rest needs the tools, too.
 READY := .venv/ready
 DEV := .venv/ready-dev
+# Where this is set, as in some containers, each of the hundreds of processes that the tests start would
+# compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test all-tests test-fast test-faults lint format types docs benchmark clean

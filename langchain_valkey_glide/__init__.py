@@ -1,4 +1,7 @@
-"""LangChain on Valkey: chat history and vector store, over the core in ``valkey_memory``."""
+"""LangChain on Valkey: history, vectors, agents and caches, over the core in ``valkey_memory``."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 try:
     import langchain_core  # noqa: F401
@@ -7,25 +10,33 @@ except ImportError as error:
         "langchain_valkey_glide needs langchain-core: pip install 'valkey-glide-memory[langchain]'"
     ) from error
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+from ._cache import ValkeyCache
 from ._chat_memory import ValkeyChatMemory
 from ._embeddings import LocalEmbeddings
 from ._history import ValkeyChatMessageHistory
+from ._run_logger import ValkeyRunLogger
+from ._semantic_cache import ValkeySemanticCache
 from ._vector_store import ValkeyVectorStore
 
 if TYPE_CHECKING:
     from ._middleware import ValkeyMemoryMiddleware
+    from ._tool_cache import ValkeyToolCacheMiddleware
 
 # What needs langchain itself, which chat history and vector store do without.
-_LAZY = {"ValkeyMemoryMiddleware": "._middleware"}
+_LAZY = {
+    "ValkeyMemoryMiddleware": "._middleware",
+    "ValkeyToolCacheMiddleware": "._tool_cache",
+}
 
 __all__ = [
     "LocalEmbeddings",
+    "ValkeyCache",
     "ValkeyChatMemory",
     "ValkeyChatMessageHistory",
     "ValkeyMemoryMiddleware",
+    "ValkeyRunLogger",
+    "ValkeySemanticCache",
+    "ValkeyToolCacheMiddleware",
     "ValkeyVectorStore",
 ]
 

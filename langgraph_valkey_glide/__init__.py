@@ -7,10 +7,11 @@ except ImportError as error:
         "langgraph_valkey_glide needs langgraph: pip install 'valkey-glide-memory[langgraph]'"
     ) from error
 
+from ._cache import ValkeyCache
 from ._saver import ValkeySaver
 from ._store import ValkeyStore
 
-__all__ = ["ValkeySaver", "ValkeyStore"]
+__all__ = ["ValkeyCache", "ValkeySaver", "ValkeyStore"]
 
 # Pickles and reprs name what users import, wherever it stands.
 for _name in __all__:

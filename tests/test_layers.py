@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import inspect
@@ -49,6 +50,7 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -57,8 +59,13 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> Iterator[tuple[str, str]]:
+@functools.cache
+def imports(path: Path) -> tuple[tuple[str, str], ...]:
     """Absolute module and name of everything that a module imports; no name is ``""``."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, str]]:
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package.pop()
@@ -71,13 +78,18 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
             yield from ((module, alias.name) for alias in node.names)
 
 
+@functools.cache
+def core_names() -> frozenset[str]:
+    return frozenset(module_name(path) for path in CORE_MODULES)
+
+
 def imported_packages(path: Path) -> set[str]:
     return {module.partition(".")[0] for module, _ in imports(path)}
 
 
 def imported_modules(path: Path) -> set[str]:
     """The modules of the core that a module imports, those that it takes by name among them."""
-    known = {module_name(one) for one in CORE_MODULES}
+    known = core_names()
     found = set()
     for module, name in imports(path):
         found.add(f"{module}.{name}" if f"{module}.{name}" in known else module)
@@ -196,7 +208,8 @@ def test_glide_is_known_to_the_server_room_only(path: Path) -> None:
 # Rule 4: what begins with an underscore stays in its room
 
 
-def own_names(path: Path) -> set[str]:
+@functools.cache
+def own_names(path: Path) -> frozenset[str]:
     """The underscore names that a module's code defines: functions, classes, attributes."""
     found: set[str] = set()
     for node in ast.walk(tree(path)):
@@ -206,11 +219,11 @@ def own_names(path: Path) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.add(node.attr)
-    return {name for name in found if name.startswith("_")}
+    return frozenset(name for name in found if name.startswith("_"))
 
 
 PRIVATE = {
-    name: set().union(*(own_names(p) for p in CORE_MODULES if room(module_name(p)) == name))
+    name: frozenset().union(*(own_names(p) for p in CORE_MODULES if room(module_name(p)) == name))
     for name in {room(module_name(path)) for path in CORE_MODULES}
 }
 
@@ -220,10 +233,10 @@ def test_no_private_name_crosses_a_room(path: Path) -> None:
     own = room(module_name(path)) if path.is_relative_to(CORE) else path.parent.name
     for module, name in imports(path):
         if module.startswith("valkey_memory") and room(module) != own:
-            is_module = f"{module}.{name}" in {module_name(one) for one in CORE_MODULES}
+            is_module = f"{module}.{name}" in core_names()
             assert is_module or not name.startswith("_"), f"{module}.{name}"
-    here = PRIVATE.get(own, set()).union(*(own_names(p) for p in path.parent.glob("*.py")))
-    elsewhere = set().union(*(names for name, names in PRIVATE.items() if name != own)) - here
+    here = PRIVATE.get(own, frozenset()).union(*(own_names(p) for p in path.parent.glob("*.py")))
+    elsewhere = frozenset().union(*(names for name, names in PRIVATE.items() if name != own)) - here
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Attribute) and not node.attr.startswith("__"):
             is_module = node.attr in FLOORS[0]
@@ -289,6 +302,10 @@ def test_public_names_stand_in_their_package(package: ModuleType) -> None:
         llama_index_valkey_glide.ValkeyVectorStore("nodes", url="valkey://localhost:1"),
         valkey_memory.VectorIndex("notes", url="valkey://localhost:1", fields={"a": "tag"}, ttl=5),
         langgraph_valkey_glide.ValkeySaver(url="valkey://localhost:1", ttl=5),
+        valkey_memory.ToolCache(url="valkey://localhost:1", ttl=5),
+        valkey_memory.RunLog(url="valkey://localhost:1", ttl=5),
+        langchain_valkey_glide.ValkeyToolCacheMiddleware(["search"], url="valkey://localhost:1"),
+        langchain_valkey_glide.ValkeyRunLogger(url="valkey://localhost:1", payloads=False),
         langchain_valkey_glide.ValkeyVectorStore(
             DeterministicFakeEmbedding(size=4), "notes", url="valkey://localhost:1"
         ),
@@ -376,6 +393,7 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
     [
         (ConversationStore, 19),
         (valkey_memory.ConversationMemory, 9),
+        (valkey_memory.ToolCache, 3),
         (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
         (langgraph_valkey_glide.ValkeySaver, 10),

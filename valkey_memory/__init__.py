@@ -1,5 +1,14 @@
 """Conversation memory in Valkey through Valkey GLIDE, for any framework or none."""
 
+from ._caches.counts import CacheStats
+from ._caches.thresholds import (
+    ThresholdRow,
+    Thresholds,
+    achoose_threshold,
+    choose_threshold,
+)
+from ._caches.tool_cache import ToolCache
+from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -51,6 +60,9 @@ from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
+from ._runs.events import RunEvent
+from ._runs.plans import Run
+from ._runs.run_log import RunLog
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -60,6 +72,7 @@ from ._vectors.schema import IndexInfo
 __all__ = [
     "AuthenticationError",
     "BulkWriteError",
+    "CacheStats",
     "CommandError",
     "ConfigurationError",
     "ConnectionClosedError",
@@ -104,6 +117,9 @@ __all__ = [
     "Receipt",
     "Rejected",
     "ReplyLostError",
+    "Run",
+    "RunEvent",
+    "RunLog",
     "SearchUnavailableError",
     "ServerUnavailableError",
     "Session",
@@ -111,12 +127,18 @@ __all__ = [
     "Summary",
     "Tag",
     "Text",
+    "ThresholdRow",
+    "Thresholds",
+    "ToolCache",
+    "ToolCacheStats",
     "UnknownCommandError",
     "UserCounts",
     "UserData",
     "ValkeyConnection",
     "ValkeyMemoryError",
     "WriteRefusedError",
+    "achoose_threshold",
+    "choose_threshold",
     "export_user",
     "forget_user",
     "import_user",

@@ -53,7 +53,7 @@ from ..conversations.test_round_trips import sent
 from ..memory.scripted import ScriptedModel
 from ..memory.test_facts import answer, new
 from ..models.words import Words
-from .agents import Asking, ScriptedAgent, calling, create_agent
+from .memory_agents import Asking, ScriptedAgent, calling, create_agent
 
 
 @tool

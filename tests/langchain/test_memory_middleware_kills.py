@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware
 from langgraph_valkey_glide import ValkeySaver
 
-from .agents import Asking, ScriptedAgent, calling, create_agent
+from .memory_agents import Asking, ScriptedAgent, calling, create_agent
 
 ROOT = Path(__file__).parent.parent.parent
 TURNS = 40

@@ -118,7 +118,7 @@ def relatives(pid: int) -> list[psutil.Process]:
 ENDS = ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "_exit", "abort", "raise", "return"]
 
 
-@pytest.mark.parametrize("face", ["sync", "async"])
+@pytest.mark.parametrize("face", ["sync", pytest.param("async", marks=pytest.mark.long)])
 @pytest.mark.parametrize("how", ENDS)
 def test_it_ends_with_its_owner(tmp_path: Path, how: str, face: str) -> None:
     # Every end with either face and with either kind of directory, and these with each other.

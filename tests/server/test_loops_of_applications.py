@@ -282,3 +282,24 @@ def test_every_wait_ends(alone: EmbeddedValkey) -> None:
     assert len(failures) == 5
     assert {type(error).__module__ for error in failures} == {"valkey_memory"}
     connection.close()
+
+
+def test_a_task_that_nobody_holds_comes_to_its_end(alone: EmbeddedValkey) -> None:
+    """A loop holds its tasks weakly; LangGraph makes some, and lets go of them."""
+    program = """
+import gc
+ended = []
+async def forgotten():
+    ended.append(await turn())
+async def main(number):
+    asyncio.get_running_loop().create_task(forgotten())
+    last = time.monotonic() + 10
+    gc.freeze()  # what was imported takes long to look through
+    while len(ended) < number and time.monotonic() < last:
+        gc.collect()
+        await asyncio.sleep(0)
+for number in range(1, 4):
+    asyncio.run(main(number))
+print(ended)
+"""
+    assert run(alone.url, program) == "[1, 2, 3]\n"

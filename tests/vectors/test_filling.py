@@ -24,6 +24,10 @@ from .documents import doc
 
 MANY = 3_000
 
+once_in_async = pytest.mark.parametrize(
+    "face", ["sync", pytest.param("async", marks=pytest.mark.long)], indirect=True
+)
+"""Both faces run the same plans; with thousands of documents the second is for the long tests."""
 server_backends = pytest.mark.parametrize("backend", ["json", "hash", "flat-hash"], indirect=True)
 
 # On a real server
@@ -49,6 +53,7 @@ def stored(connection: ValkeyConnection) -> int:
 
 @pytest.mark.real_search
 @server_backends
+@once_in_async
 def test_a_new_index_answers_completely(left: Callable[[], Any]) -> None:
     index = left()
     index.create()
@@ -59,6 +64,7 @@ def test_a_new_index_answers_completely(left: Callable[[], Any]) -> None:
 
 @pytest.mark.real_search
 @server_backends
+@once_in_async
 def test_a_new_index_deletes_completely(
     left: Callable[[], Any], vector_connection: ValkeyConnection
 ) -> None:
@@ -72,6 +78,7 @@ def test_a_new_index_deletes_completely(
 
 @pytest.mark.real_search
 @server_backends
+@once_in_async
 def test_a_new_index_is_dropped_with_all_documents(
     left: Callable[[], Any], vector_connection: ValkeyConnection
 ) -> None:
@@ -83,6 +90,7 @@ def test_a_new_index_is_dropped_with_all_documents(
 
 @pytest.mark.real_search
 @server_backends
+@once_in_async
 def test_documents_without_an_index_are_dropped(
     left: Callable[[], Any], vector_connection: ValkeyConnection
 ) -> None:
@@ -134,6 +142,7 @@ LEFT: dict[str, Callable[[Any], bool]] = {
 
 @pytest.mark.real_search
 @server_backends
+@once_in_async
 @pytest.mark.parametrize("complete", LEFT.values(), ids=LEFT)
 def test_an_index_of_unknown_dimension_sees_what_was_left(
     left: Callable[..., Any], complete: Callable[[Any], bool]

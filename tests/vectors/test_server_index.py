@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import EmbeddedValkey, ValkeyConnection
+from valkey_memory import EmbeddedValkey, InvalidArgumentError, ValkeyConnection
 from valkey_memory._errors import CommandError, IndexMismatchError, SearchUnavailableError
 from valkey_memory._keys import slot
 from valkey_memory._plans import Plan
@@ -259,6 +259,15 @@ def _recorded_commands() -> Iterator[tuple[Path, list[str]]]:
                 continue
             for command in json.loads(line).get("commands", ()):
                 yield path, command
+
+
+@pytest.mark.real_search
+@pytest.mark.parametrize("backend", ["hash"], indirect=True)
+def test_the_server_has_a_limit_on_nearest_documents(index: Any) -> None:
+    index.upsert([doc(1)])
+    assert ids(index.search(QUERY, limits.NEAREST)) == ["d1"]
+    with pytest.raises(InvalidArgumentError, match=r"k is 10,001, but .* at most 10,000 documents"):
+        index.search(QUERY, limits.NEAREST + 1)
 
 
 def test_every_search_says_how_many_and_what() -> None:

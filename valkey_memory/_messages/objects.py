@@ -185,7 +185,11 @@ def _cut_json(encoded: Any, levels: int) -> Any:
 
 def open_dumps(value: Any, path: str) -> bytes:
     """``open_to_json`` as JSON text."""
-    encoded = open_to_json(value, path)
+    return dump_json(open_to_json(value, path))
+
+
+def dump_json(encoded: Any) -> bytes:
+    """What ``open_to_json`` made, or a container of it, as JSON text. ``loads`` reads it."""
     try:
         return orjson.dumps(encoded)
     except orjson.JSONEncodeError:

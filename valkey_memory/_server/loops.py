@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import ConnectionFailedError, EventLoopError
@@ -112,6 +112,24 @@ class _SurvivedLoop:
         return getattr(self._loop, name)
 
 
+_tasks: set[asyncio.Task[Any] | None] = set()
+
+
+@contextlib.contextmanager
+def _task_held() -> Iterator[None]:
+    """Keep the running task from the garbage collector.
+
+    A client that is being made is known to nobody but the task that waits for it, and an event loop
+    holds tasks weakly. LangGraph lets go of the tasks in which it asks a cache.
+    """
+    task = asyncio.current_task()
+    _tasks.add(task)
+    try:
+        yield
+    finally:
+        _tasks.discard(task)
+
+
 class _LoopClient:
     """The client of one loop."""
 
@@ -134,7 +152,7 @@ class _LoopClient:
             return self.client
 
     async def _create(self, operation: str) -> AsyncClient:
-        with kept_awake():
+        with kept_awake(), _task_held():
             return self._surviving(await self._factory.create_async(operation))
 
     def _surviving(self, client: AsyncClient) -> AsyncClient:
@@ -162,7 +180,7 @@ class _LoopClient:
             self._findings.note(time.monotonic(), False, 0)
             return
         try:
-            with kept_awake():
+            with kept_awake(), _task_held():
                 found = await arun(examination_plan(self._factory, client, step), aserve)
         except ConnectionFailedError as error:
             self._findings.note(time.monotonic(), error, seconds)

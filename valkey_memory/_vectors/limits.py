@@ -43,6 +43,9 @@ RESULTS_LOOKED_AT = 100_000
 """So many valkey-search looks at without a vector, ``search.max-nonvector-search-results-fetched``,
 and takes for all there are: no error, a wrong count, and an order of these alone."""
 
+NEAREST = 10_000
+"""Documents that valkey-search returns of one search by vector, at most (KNN's own limit)."""
+
 EXACT_LIMIT = 20_000
 """Documents that exact search holds in the client, by default."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._errors import InvalidArgumentError
 from .._filters.expressions import Exists
 from .._filters.query import compile_filter
 from .._plans import Command
+from . import limits
 from .documents import Hit, OnCorrupt
 from .questions import Counted, Matching, Nearest, Question
 from .records import from_search, returned
@@ -29,6 +31,11 @@ def command(question: Question, schema: IndexSchema, offset: int = 0) -> Command
 
 def _nearest(question: Nearest, schema: IndexSchema) -> Command:
     k, condition = question.k, question.condition
+    if k > limits.NEAREST:
+        raise InvalidArgumentError(
+            f"k is {k:,}, but valkey-search returns at most {limits.NEAREST:,} documents of a "
+            "search by vector: ask for fewer, or go through them with page()"
+        )
     selection = "*" if condition is None else f"({compile_filter(condition)})"
     # HNSW looks at this many candidates at least; k of them must be found.
     effort = question.ef_runtime or (k if k > schema.ef_runtime else None)

@@ -4,6 +4,12 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
+from .._caches.answers import AnswerCodec, OnError
+from .._caches.exact import ExactCache, Place
+from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
+from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_results import ResultForm
+from .._caches.typed import pack_typed, unpack_typed
 from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
@@ -36,10 +42,10 @@ from .._messages.content import (
 )
 from .._messages.dialects import from_dialect, is_plain, is_text, tool_call, tool_result
 from .._messages.elements import Element
-from .._messages.objects import open_to_json, plain_data
+from .._messages.objects import dump_json, open_to_json, plain_data
 from .._messages.tokens import CHARACTERS_PER_TOKEN
 from .._messages.usage import tokens_of_answer, tokens_of_usage
-from .._messages.values import is_writable, to_json
+from .._messages.values import is_writable, loads, to_json
 from .._models.embedding import (
     BATCH_SIZE,
     CONCURRENCY,
@@ -48,6 +54,8 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
+from .._runs.recorder import CHAIN, RunRecorder
+from .._runs.run_log import RunLogOptions
 from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.hybrid import HybridMode
@@ -64,8 +72,11 @@ __all__ = [
     "ALWAYS",
     "Algorithm",
     "And",
+    "AnswerCodec",
     "AnyFilter",
+    "Asked",
     "BATCH_SIZE",
+    "CHAIN",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
     "CheckpointStore",
@@ -74,7 +85,9 @@ __all__ = [
     "EXACT_LIMIT",
     "Element",
     "Embeddings",
+    "ExactCache",
     "FieldType",
+    "Found",
     "GetItem",
     "History",
     "HybridMode",
@@ -89,20 +102,28 @@ __all__ = [
     "ListNamespaces",
     "NamespaceMatch",
     "OnCorrupt",
+    "OnError",
     "Operation",
     "Or",
+    "Place",
     "Progress",
     "Prompt",
     "PutItem",
     "REASONING",
+    "ResultForm",
+    "RunLogOptions",
+    "RunRecorder",
     "Saved",
     "Search",
     "SearchItems",
+    "SemanticCache",
     "Storage",
     "StoreOptions",
+    "THRESHOLD",
     "TTL",
     "TextIndex",
     "TokenCounter",
+    "ToolCacheOptions",
     "TurnMemory",
     "TurnOptions",
     "TurnSettings",
@@ -113,10 +134,12 @@ __all__ = [
     "audio_block",
     "block_type",
     "check_count",
+    "check_span",
     "check_text",
     "comparison",
     "construct",
     "data_url",
+    "dump_json",
     "embed_documents",
     "fact_line",
     "file_block",
@@ -130,9 +153,11 @@ __all__ = [
     "is_text",
     "is_writable",
     "known_dimension",
+    "loads",
     "mask",
     "message_line",
     "open_to_json",
+    "pack_typed",
     "parse_arguments",
     "plain_data",
     "read_tool_call",
@@ -148,5 +173,6 @@ __all__ = [
     "tool_call",
     "tool_result",
     "turn_settings",
+    "unpack_typed",
     "with_options",
 ]
