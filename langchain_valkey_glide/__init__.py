@@ -19,16 +19,21 @@ from ._semantic_cache import ValkeySemanticCache
 from ._vector_store import ValkeyVectorStore
 
 if TYPE_CHECKING:
+    from ._middleware import ValkeyMemoryMiddleware
     from ._tool_cache import ValkeyToolCacheMiddleware
 
 # What needs langchain itself, which chat history and vector store do without.
-_LAZY = {"ValkeyToolCacheMiddleware": "._tool_cache"}
+_LAZY = {
+    "ValkeyMemoryMiddleware": "._middleware",
+    "ValkeyToolCacheMiddleware": "._tool_cache",
+}
 
 __all__ = [
     "LocalEmbeddings",
     "ValkeyCache",
     "ValkeyChatMemory",
     "ValkeyChatMessageHistory",
+    "ValkeyMemoryMiddleware",
     "ValkeyRunLogger",
     "ValkeySemanticCache",
     "ValkeyToolCacheMiddleware",

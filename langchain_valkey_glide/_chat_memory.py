@@ -68,7 +68,9 @@ class ValkeyChatMemory(BaseChatMessageHistory):
             raise InvalidArgumentError(
                 f"memory must be a valkey_memory.ConversationMemory, not {type(memory).__name__}"
             )
-        self.memory: TurnMemory[BaseMessage] = TurnMemory(LangChainCodec(), memory.settings)
+        self.memory: TurnMemory[BaseMessage] = TurnMemory(
+            LangChainCodec(), memory.settings, memory.user_id, memory.session_id
+        )
         self.session_id = memory.session_id
         self._read: list[BaseMessage] | None = None
 

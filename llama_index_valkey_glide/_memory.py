@@ -56,7 +56,9 @@ class ValkeyMemory(BaseMemory):
                 f"memory must be a valkey_memory.ConversationMemory, not {type(memory).__name__}"
             )
         super().__init__()
-        self._memory = TurnMemory(LlamaIndexCodec(), memory.settings)
+        self._memory = TurnMemory(
+            LlamaIndexCodec(), memory.settings, memory.user_id, memory.session_id
+        )
 
     @classmethod
     def class_name(cls) -> str:

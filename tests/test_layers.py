@@ -309,6 +309,7 @@ def test_public_names_stand_in_their_package(package: ModuleType) -> None:
         langchain_valkey_glide.ValkeyVectorStore(
             DeterministicFakeEmbedding(size=4), "notes", url="valkey://localhost:1"
         ),
+        langchain_valkey_glide.ValkeyMemoryMiddleware(None, url="valkey://localhost:1"),
     ],
     ids=lambda thing: type(thing).__name__,
 )
@@ -345,6 +346,18 @@ def test_a_missing_extra_is_named(face: str, framework: str, extra: str) -> None
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert f"pip install 'valkey-glide-memory[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize("name", list(langchain_valkey_glide._LAZY))
+def test_what_needs_langchain_itself_says_so(name: str) -> None:
+    """The package goes without it, and these say what they lack."""
+    code = (
+        f"import sys; sys.modules['langchain.agents'] = None; import {FACES[0]}; {FACES[0]}.{name}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert "pip install 'valkey-glide-memory[agents]'" in done.stderr
 
 
 PUBLIC = [

@@ -21,6 +21,7 @@ _log = logging.getLogger("valkey_memory")
 LOOKED_AT = 20
 """So many of a conversation's newest messages are looked at after each turn, whether they are
 remembered: so what a failure or the end of a process left out is caught up."""
+_CLOSE_SECONDS = 120.0
 
 
 class AfterTurns:
@@ -47,6 +48,14 @@ class AfterTurns:
         self.background = background
         self.jobs = BackgroundJobs()
         self.last_error: Exception | None = None
+
+    def close(self) -> None:
+        """Wait for what runs in threads of this process."""
+        self.jobs.join()
+
+    async def aclose(self) -> None:
+        """Wait for what runs in tasks of the running event loop, and for a while in threads."""
+        await self.jobs.ajoin(_CLOSE_SECONDS)
 
     def after_turn_plan(self, key: str, session_id: str, user_id: str) -> Plan[None]:
         """Remember the newest messages of the list ``key``. What fails is noted, not raised."""

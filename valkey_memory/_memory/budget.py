@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -103,6 +103,7 @@ class Found(Generic[M]):
         k: At most so many of ``recalled``.
         messages: The newest of the conversation, from a turn's beginning on.
         left_out: What was not even read.
+        seen: Ids of messages that the model is given by others.
     """
 
     question: Both[M]
@@ -112,6 +113,7 @@ class Found(Generic[M]):
     k: int
     messages: Sequence[Both[M]]
     left_out: Sequence[LeftOut] = ()
+    seen: Set[str] = frozenset()
 
 
 class _Parts(NamedTuple):
@@ -176,7 +178,7 @@ def _fitting(found: Found[Any], budget: Budget, max_tokens: int) -> _Parts:
 def _recalled(found: Found[Any], facts: Sequence[Memory]) -> list[Memory]:
     """What was recalled and is not told elsewhere in the context."""
     told = {one.id for one in facts}
-    said = {one.element.get("id") for one in found.messages} - {None}
+    said = {one.element.get("id") for one in found.messages} - {None} | found.seen
     new = [one for one in found.recalled if one.id not in told and one.message_id not in said]
     return new[: found.k]
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._arguments import TTL, check_count, check_text, shown
+from .._arguments import TTL, check_count
 from .._conversations.plans import OnCorrupt
 from .._conversations.summaries import Summarizer
-from .._errors import ConfigurationError, InvalidArgumentError
 from .._messages.codecs import PlainCodec
 from .._secrets import hide_url
-from .._server.connection import ValkeyConnection, choose_connection
-from .after_turn import AfterTurns
-from .budget import PlainCounter, budget
+from .._server.connection import ValkeyConnection
+from .budget import PlainCounter
 from .long_term import LongTermMemory
-from .turn_memory import Settings, TurnMemory
+from .turn_memory import TurnMemory
+from .turn_settings import turn_settings
 
 
 class ConversationMemory(TurnMemory[Mapping[str, Any]]):
@@ -109,53 +108,25 @@ class ConversationMemory(TurnMemory[Mapping[str, Any]]):
         title: str | None = None,
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
-        if long_term is not None and not isinstance(long_term, LongTermMemory):
-            raise InvalidArgumentError(
-                f"long_term must be a LongTermMemory or None, not {shown(long_term)}"
-            )
-        if not isinstance(background, bool):
-            raise InvalidArgumentError(f"background must be True or False, not {shown(background)}")
         check_count(last, "last", optional=True)
-        check_count(facts, "facts", minimum=0)
-        check_count(k, "k", minimum=0)
-        store = {
-            "key_prefix": key_prefix,
-            "ttl": ttl,
-            "max_messages": max_messages,
-            "refresh_ttl_on_read": False,
-            "on_corrupt": on_corrupt,
-            "user_id": check_text(user_id, "user_id"),
-            "model": model,
-            "title": title,
-            "summary": summary,
-        }
-        settings = Settings(
-            user_id,
-            session_id,
-            _connection(url, connection, long_term),
+        settings = turn_settings(
             long_term,
-            last,
-            facts,
-            k,
-            budget(max_tokens, shares, count_tokens),
-            AfterTurns(long_term, background=background, extract=extract),
-            store,
+            summary=summary,
+            last=last,
+            max_tokens=max_tokens,
+            shares=shares,
+            count_tokens=count_tokens,
+            facts=facts,
+            k=k,
+            extract=extract,
+            background=background,
+            url=url,
+            connection=connection,
+            key_prefix=key_prefix,
+            ttl=ttl,
+            max_messages=max_messages,
+            on_corrupt=on_corrupt,
+            model=model,
+            title=title,
         )
-        super().__init__(PlainCodec(), settings)
-
-
-def _connection(
-    url: str | None, connection: ValkeyConnection | None, long_term: LongTermMemory | None
-) -> ValkeyConnection:
-    """The one connection of conversation and memories: their requests share round trips."""
-    if long_term is None:
-        return choose_connection(url, connection)
-    if url is None and connection is None:
-        return long_term.connection
-    chosen = choose_connection(url, connection)
-    if chosen is not long_term.connection:
-        raise ConfigurationError(
-            "long_term has a connection of its own, and conversation and memories share one: leave "
-            "url= and connection= out, or give the same to both"
-        )
-    return chosen
+        super().__init__(PlainCodec(), settings, user_id, session_id)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Generic, Self, TypeVar, cast
 
-from .._arguments import MAXIMUM, check_count
+from .._arguments import MAXIMUM, check_count, check_text
 from .._conversations.plans import ConversationPlans
 from .._conversations.summaries import element as summary_element
 from .._conversations.summaries import text_of
@@ -15,43 +14,22 @@ from .._errors import InvalidArgumentError
 from .._messages.codecs import Codec
 from .._messages.elements import Element, dump_element
 from .._plans import Now, Plan
-from .._server.connection import ValkeyConnection
 from .._together import together_plan
 from .._vectors.questions import Counted, Matching
 from .._vectors.questions import Question as IndexQuestion
-from .after_turn import AfterTurns
 from .both import Both, BothCodec
-from .budget import Budget, Found, choose
+from .budget import Found, choose
 from .context import Context, LeftOut, is_notes
 from .episodes import forget_plan
 from .extraction import Extraction
-from .long_term import LongTermMemory
 from .memories import FACT, ORDER, Memory, memories_of
 from .recall import recall_beside_plan, wanted
-from .scope import scope
+from .scope import Scope, scope
+from .turn_settings import TurnSettings
 from .turns import said
 
 M = TypeVar("M")
 T = TypeVar("T")
-
-_CLOSE_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a conversation with memory is made of, whatever its messages are."""
-
-    user_id: str
-    session_id: str
-    connection: ValkeyConnection
-    long_term: LongTermMemory | None
-    last: int | None
-    facts: int
-    k: int
-    budget: Budget
-    after: AfterTurns
-    store: Mapping[str, Any]
-    """The options of the conversation's store."""
 
 
 class TurnMemory(Generic[M]):
@@ -60,15 +38,19 @@ class TurnMemory(Generic[M]):
     ``ConversationMemory`` is the one of plain dicts, and describes it.
     """
 
-    def __init__(self, codec: Codec[M], settings: Settings) -> None:
+    def __init__(
+        self, codec: Codec[M], settings: TurnSettings, user_id: str, session_id: str
+    ) -> None:
         self.settings = settings
-        self.user_id = settings.user_id
-        self.session_id = settings.session_id
+        self.user_id = check_text(user_id, "user_id")
+        self.session_id = session_id
         self.long_term = settings.long_term
         self.connection = settings.connection
         self._primaries = settings.connection.for_primaries()
         self._codec = BothCodec(codec)
-        self._plans: ConversationPlans[Both[M]] = ConversationPlans(self._codec, **settings.store)
+        self._plans: ConversationPlans[Both[M]] = ConversationPlans(
+            self._codec, user_id=user_id, **settings.store
+        )
         self._key = self._plans.key(self.session_id)
 
     @property
@@ -105,7 +87,9 @@ class TurnMemory(Generic[M]):
         stored, total, (facts, known, recalled) = yield from together_plan(
             self._plans.messages_plan(self.session_id, settings.last, max_tokens, None, True),
             self._plans.count_plan(self.session_id),
-            self._memories_plan(said(asked.element).text),
+            self._memories_plan(
+                said(asked.element).text, scope(self.user_id, exclude_session=self.session_id)
+            ),
         )
         summary = text_of(stored[0].element) if stored and settings.store["summary"] else None
         messages = stored if summary is None else stored[1:]
@@ -127,8 +111,13 @@ class TurnMemory(Generic[M]):
         found = LeftOut("messages", messages, why), LeftOut("facts", facts, f"facts={most}")
         return [one for one in found if one.number > 0]
 
-    def _memories_plan(self, text: str) -> Plan[tuple[list[Memory], int, list[Memory]]]:
-        """The newest facts, how many there are, and what the question recalls. Two round trips."""
+    def _memories_plan(
+        self, text: str, recallable: Scope, more: int = 0
+    ) -> Plan[tuple[list[Memory], int, list[Memory]]]:
+        """The newest facts, how many there are, and what the question recalls. Two round trips.
+
+        ``more`` are recalled beyond ``k``, for those that are told elsewhere.
+        """
         memory, settings = self.long_term, self.settings
         if memory is None:
             return [], 0, []
@@ -141,10 +130,9 @@ class TurnMemory(Generic[M]):
         recalled: list[Memory] = []
         answers: list[Any] = []
         if settings.k and text.strip():
-            seen = scope(self.user_id, exclude_session=self.session_id)
             # Those that are facts are told as facts, and others take their places.
-            most = settings.k + settings.facts
-            asked = wanted(text, seen, most, "hybrid", None, 0, None)
+            most = settings.k + settings.facts + more
+            asked = wanted(text, recallable, most, "hybrid", None, 0, None)
             recalled, answers = yield from recall_beside_plan(
                 plans, memory._texts.embedder, asked, memory._rules.language, beside
             )
@@ -334,12 +322,12 @@ class TurnMemory(Generic[M]):
 
         Round trips: one; with ``memories`` those of ``LongTermMemory.forget``, before.
         """
-        self.settings.after.jobs.join()  # what is still being remembered would come after
+        self.settings.after.close()  # what is still being remembered would come after
         self._run(self._clear_plan(memories))
 
     async def aclear(self, *, memories: bool = False) -> None:
         """Async ``clear``."""
-        await self.settings.after.jobs.ajoin(_CLOSE_SECONDS)
+        await self.settings.after.aclose()
         await self._arun(self._clear_plan(memories))
 
     def _clear_plan(self, memories: bool) -> Plan[None]:
@@ -362,11 +350,11 @@ class TurnMemory(Generic[M]):
 
     def close(self) -> None:
         """Wait for what is remembered in threads of this process. The object can be used on."""
-        self.settings.after.jobs.join()
+        self.settings.after.close()
 
     async def aclose(self) -> None:
         """Wait for what is remembered in tasks of the running event loop, and in threads."""
-        await self.settings.after.jobs.ajoin(_CLOSE_SECONDS)
+        await self.settings.after.aclose()
 
     def __enter__(self) -> Self:
         return self

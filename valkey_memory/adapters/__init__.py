@@ -22,9 +22,11 @@ from .._items.entries import NamespaceMatch
 from .._items.operations import GetItem, ListNamespaces, Operation, PutItem, SearchItems
 from .._items.records import Item
 from .._items.store import ItemIndexOptions, ItemStore
+from .._memory.beside_state import MemoryBesideState
 from .._memory.context import fact_line, recalled_line
 from .._memory.prompts import Prompt, message_line
 from .._memory.turn_memory import TurnMemory
+from .._memory.turn_settings import TurnOptions, TurnSettings, turn_settings
 from .._messages.codecs import Codec, parse_arguments, read_tool_call
 from .._messages.content import (
     REASONING,
@@ -90,14 +92,15 @@ __all__ = [
     "History",
     "HybridMode",
     "IndexOptions",
+    "MemoryBesideState",
+    "Metric",
+    "NEVER",
+    "New",
     "Item",
     "ItemIndexOptions",
     "ItemStore",
     "ListNamespaces",
-    "Metric",
-    "NEVER",
     "NamespaceMatch",
-    "New",
     "OnCorrupt",
     "OnError",
     "Operation",
@@ -122,6 +125,8 @@ __all__ = [
     "TokenCounter",
     "ToolCacheOptions",
     "TurnMemory",
+    "TurnOptions",
+    "TurnSettings",
     "Typed",
     "WhenTooLarge",
     "Write",
@@ -167,6 +172,7 @@ __all__ = [
     "tokens_of_usage",
     "tool_call",
     "tool_result",
+    "turn_settings",
     "unpack_typed",
     "with_options",
 ]
