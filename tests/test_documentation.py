@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import langchain_valkey_glide
+import langgraph_valkey_glide
 import llama_index_valkey_glide
 import valkey_memory
 from valkey_memory._server import connection as _connection
@@ -29,7 +30,13 @@ def fresh_embedded_server() -> Iterator[None]:
 
 
 def modules() -> Iterator[ModuleType]:
-    for package in (valkey_memory, langchain_valkey_glide, llama_index_valkey_glide):
+    packages = (
+        valkey_memory,
+        langchain_valkey_glide,
+        langgraph_valkey_glide,
+        llama_index_valkey_glide,
+    )
+    for package in packages:
         yield package
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not found.name.endswith("__main__"):
