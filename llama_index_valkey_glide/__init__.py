@@ -10,6 +10,7 @@ except ImportError as error:
 
 from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 
+from ._cached_tool import cached_tool
 from ._chat_store import ValkeyChatStore
 from ._db_chat_store import ValkeyDBChatStore
 from ._embedding import LangChainEmbedding
@@ -32,6 +33,7 @@ __all__ = [
     "ValkeyRecallBlock",
     "ValkeySummaryBlock",
     "ValkeyVectorStore",
+    "cached_tool",
 ]
 
 # Pickles and reprs name what users import, wherever it stands.

@@ -34,7 +34,10 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).glob("**/*.
 CORE_MODULES = [path for path in MODULES if path.is_relative_to(CORE)]
 
 FLOORS = (
-    {"_errors", "_secrets", "_arguments", "_keys", "_plans", "_attempts", "_together"},
+    {
+        *("_errors", "_secrets", "_arguments", "_keys", "_cache_keys"),
+        *("_plans", "_attempts", "_together"),
+    },
     {"_server", "_messages", "_filters", "_models"},
     {"_conversations", "_vectors", "_checkpoints", "_runs"},
     {"_memory", "_items", "_caches"},
@@ -288,6 +291,10 @@ def test_public_names_stand_in_their_package(package: ModuleType) -> None:
         llama_index_valkey_glide.ValkeyDBChatStore(url="valkey://localhost:1"),
         llama_index_valkey_glide.ValkeyVectorStore("nodes", url="valkey://localhost:1"),
         valkey_memory.VectorIndex("notes", url="valkey://localhost:1", fields={"a": "tag"}, ttl=5),
+        valkey_memory.ToolCache(url="valkey://localhost:1", ttl=5),
+        valkey_memory.RunLog(url="valkey://localhost:1", ttl=5),
+        langchain_valkey_glide.ValkeyToolCacheMiddleware(["search"], url="valkey://localhost:1"),
+        langchain_valkey_glide.ValkeyRunLogger(url="valkey://localhost:1", payloads=False),
         langchain_valkey_glide.ValkeyVectorStore(
             DeterministicFakeEmbedding(size=4), "notes", url="valkey://localhost:1"
         ),
@@ -362,6 +369,7 @@ def twins(cls: type) -> list[tuple[str, Any, Any]]:
     [
         (ConversationStore, 19),
         (valkey_memory.ConversationMemory, 9),
+        (valkey_memory.ToolCache, 3),
         (langchain_valkey_glide.ValkeyChatMemory, 3),
         (langchain_valkey_glide.ValkeyChatMessageHistory, 5),
         (llama_index_valkey_glide.ValkeyMemory, 6),

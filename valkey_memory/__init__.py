@@ -7,6 +7,8 @@ from ._caches.thresholds import (
     achoose_threshold,
     choose_threshold,
 )
+from ._caches.tool_cache import ToolCache
+from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -58,6 +60,9 @@ from ._memory.receipts import Receipt, UserCounts
 from ._memory.summary import Summary
 from ._memory.user_data import UserData
 from ._models.local import LocalEmbedding
+from ._runs.events import RunEvent
+from ._runs.plans import Run
+from ._runs.run_log import RunLog
 from ._server.connection import ValkeyConnection
 from ._server.embedded import EmbeddedValkey
 from ._vectors.documents import Document, Hit
@@ -112,6 +117,9 @@ __all__ = [
     "Receipt",
     "Rejected",
     "ReplyLostError",
+    "Run",
+    "RunEvent",
+    "RunLog",
     "SearchUnavailableError",
     "ServerUnavailableError",
     "Session",
@@ -121,6 +129,8 @@ __all__ = [
     "Text",
     "ThresholdRow",
     "Thresholds",
+    "ToolCache",
+    "ToolCacheStats",
     "UnknownCommandError",
     "UserCounts",
     "UserData",

@@ -12,9 +12,7 @@ every other id, ``50% off`` included, stands in the key as it is.
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ._arguments import check_text, shown
@@ -243,34 +241,81 @@ def probe_key(index: str) -> str:
     return f"{document_prefix(index)}:probe"
 
 
-# Entries of caches are at ``{key_prefix}{scope}:{scope}:{name}``. Scopes and names may be long, and
-# have any character, so each is a hash: what has one beginning is one scope, whatever it is called.
+# Results of tools are at ``{key_prefix}{tool}:{digest}``, those of one user at
+# ``{key_prefix}{tool}:{user}:{digest}``; while one is made, its claim is beside it. Colons in names
+# and ids are encoded, so the parts of a key are what lies between its colons.
 
-_DIGEST_BYTES = 16
-_DIGEST = b"[0-9a-f]{%d}" % (2 * _DIGEST_BYTES)
-_ENTRY = re.compile(b"(?:%s:)*%s" % (_DIGEST, _DIGEST))
-
-
-def digest(*parts: str) -> str:
-    """A hash of texts; other texts, or as many letters in other parts, have another one."""
-    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for part in parts:
-        text = part.encode("utf-8", "surrogatepass")
-        found.update(b"%d:" % len(text))
-        found.update(text)
-    return found.hexdigest()
+_TO_ENCODE_IN_PART = re.compile(r"[{}:%\x00-\x1f\x7f]")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CLAIM = "claim"
+_OF_CLAIM = f"}}:{_CLAIM}"
 
 
-def entries_prefix(key_prefix: str, scopes: Iterable[Sequence[str]]) -> str:
-    """What the keys begin with of all entries of a cache in these scopes, the outermost first."""
-    return key_prefix + "".join(f"{digest(*scope)}:" for scope in scopes)
+def _part(text: str) -> str:
+    return _TO_ENCODE_IN_PART.sub(lambda m: f"%{ord(m[0]):02X}", text)
 
 
-def entry_key(key_prefix: str, scopes: Iterable[Sequence[str]], name: str) -> str:
-    """The key of a cache's entry."""
-    return entries_prefix(key_prefix, scopes) + digest(name)
+def tool_key(key_prefix: str, tool: str, digest: str, user_id: str | None = None) -> str:
+    """The key of a tool's result, by the digest of its arguments.
+
+    Raises:
+        InvalidArgumentError: ``tool`` or ``user_id`` is no text, or an empty one.
+    """
+    parts = [_part(check_text(tool, "tool"))]
+    if user_id is not None:
+        parts.append(_part(check_text(user_id, "user_id")))
+    return key_prefix + ":".join([*parts, digest])
 
 
-def is_entry(prefix: str, key: bytes) -> bool:
-    """Whether ``key``, which begins with ``entries_prefix``, is that of an entry."""
-    return _ENTRY.fullmatch(key[len(prefix.encode()) :]) is not None
+def tool_claim_key(key: str) -> str:
+    """The key that says who makes the result at ``key``, in its slot."""
+    return sidecar(key, _CLAIM)
+
+
+def tool_keys_pattern(key_prefix: str) -> str:
+    """A SCAN pattern for every result and claim. It lets others through: ``is_tool_key`` tells."""
+    return "*" + scan_pattern(key_prefix)
+
+
+def tool_key_of(
+    key_prefix: str, key: bytes, tool: str | None = None, user_id: str | None = None
+) -> str | None:
+    """The key of the result that ``key``, or the claim at ``key``, is of.
+
+    None for one of another tool, or of another user, and for what is neither result nor claim.
+    """
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    if text.startswith("{") and text.endswith(_OF_CLAIM):
+        text = text[1 : -len(_OF_CLAIM)]
+    *names, digest = text[len(key_prefix) :].split(":")
+    if not text.startswith(key_prefix) or not _DIGEST.fullmatch(digest):
+        return None
+    if len(names) not in (1, 2) or not all(names):
+        return None
+    name, *user = names
+    if tool is not None and name != _part(tool):
+        return None
+    if user_id is not None and user != [_part(user_id)]:
+        return None
+    return text
+
+
+# The log of a run is a stream at ``{key_prefix}{run_id}``; the list of runs is a sidecar of the
+# prefix.
+
+
+def run_key(key_prefix: str, run_id: str) -> str:
+    """The stream of a run's events.
+
+    Raises:
+        InvalidArgumentError: ``run_id`` is no text, or an empty one.
+    """
+    return key_prefix + _encode(check_text(run_id, "run_id"))
+
+
+def runs_key(key_prefix: str) -> str:
+    """The sorted set of the last runs, by when they were last active."""
+    return sidecar(key_prefix, "runs")

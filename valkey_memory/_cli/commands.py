@@ -7,6 +7,7 @@ from . import (
     conversations,
     demo,
     doctor,
+    runs,
     search,
     sessions,
     stats,
@@ -20,6 +21,7 @@ app.command("sessions")(sessions.sessions)
 app.command("show")(conversations.show)
 app.command("summarize")(summarize.summarize)
 app.command("consolidate")(consolidate.consolidate)
+app.command("runs")(runs.runs)
 app.command("search")(search.search)
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)

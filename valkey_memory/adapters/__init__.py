@@ -3,10 +3,12 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, with_options
+from .._arguments import TTL, check_count, check_text, shown, with_options
 from .._caches.answers import AnswerCodec, OnError
 from .._caches.exact import ExactCache, Place
 from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
+from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_results import ResultForm
 from .._caches.typed import pack_typed, unpack_typed
 from .._conversations.counters import TokenCounter
 from .._conversations.plans import OnCorrupt
@@ -44,6 +46,8 @@ from .._models.embedding import (
     embed_documents,
     known_dimension,
 )
+from .._runs.recorder import CHAIN, RunRecorder
+from .._runs.run_log import RunLogOptions
 from .._secrets import hide, hide_url, hide_url_in, mask
 from .._vectors.engine import Search
 from .._vectors.hybrid import HybridMode
@@ -64,6 +68,7 @@ __all__ = [
     "AnyFilter",
     "Asked",
     "BATCH_SIZE",
+    "CHAIN",
     "CHARACTERS_PER_TOKEN",
     "CONCURRENCY",
     "Codec",
@@ -85,6 +90,9 @@ __all__ = [
     "Progress",
     "Prompt",
     "REASONING",
+    "ResultForm",
+    "RunLogOptions",
+    "RunRecorder",
     "Search",
     "Storage",
     "SemanticCache",
@@ -93,12 +101,14 @@ __all__ = [
     "TTL",
     "TextIndex",
     "TokenCounter",
+    "ToolCacheOptions",
     "TurnMemory",
     "WhenTooLarge",
     "aembed_documents",
     "audio_block",
     "block_type",
     "check_count",
+    "check_span",
     "check_text",
     "comparison",
     "construct",
@@ -127,6 +137,7 @@ __all__ = [
     "read_tool_call",
     "reasoning_text",
     "recalled_line",
+    "shown",
     "split_data_url",
     "standard_block",
     "text_block",
