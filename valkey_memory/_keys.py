@@ -12,9 +12,7 @@ every other id, ``50% off`` included, stands in the key as it is.
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ._arguments import check_text, shown

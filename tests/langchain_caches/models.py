@@ -62,4 +62,4 @@ class Streaming(Counting):
     ) -> Iterator[ChatGenerationChunk]:
         self.calls.append(messages)
         for part in ("answer", f" {len(self.calls)}"):
-            yield ChatGenerationChunk(message=AIMessageChunk(part))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=part))

@@ -216,7 +216,9 @@ def test_tasks_of_the_functional_api(
 ) -> None:
     calls: list[int] = []
 
-    @task(cache_policy=CachePolicy())
+    policy: Any = CachePolicy()
+
+    @task(cache_policy=policy)
     def slow(number: int) -> int:
         calls.append(number)
         return number * 2
