@@ -23,9 +23,9 @@ from valkey_memory import (
     ValkeyConnection,
     ValkeyMemoryError,
 )
-from valkey_memory._cache_keys import digest, entries_prefix, entry_key, is_entry
 from valkey_memory._caches.exact import ExactCache, Place
 from valkey_memory._caches.typed import pack_typed, unpack_typed
+from valkey_memory._keys import digest, entries_prefix, entry_key, is_entry
 
 from ..conversations.test_round_trips import sent
 from ..servers import send

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from .. import _cache_keys, _keys
+from .. import _keys
 from .._arguments import TTL, shown, ttl_to_milliseconds
 from .._errors import InvalidArgumentError
 from .._plans import Command, Plan, Request, Scan, ScanPage
@@ -157,7 +157,7 @@ class ExactCache(Generic[T]):
         self._counts.add(stores=len(commands))
 
     def _clear_plan(self, scopes: Iterable[Scopes]) -> Plan[int]:
-        prefixes = [_cache_keys.entries_prefix(self._prefix, map(_checked, one)) for one in scopes]
+        prefixes = [_keys.entries_prefix(self._prefix, map(_checked, one)) for one in scopes]
         if not prefixes:
             return 0
         operation, cleared = f"clear the cache {self._prefix!r}", 0
@@ -169,7 +169,7 @@ class ExactCache(Generic[T]):
             unlink: tuple[Command, ...] = tuple(
                 ("UNLINK", key)
                 for key in page.keys
-                if key.startswith(begins) and _cache_keys.is_entry(self._prefix, key)
+                if key.startswith(begins) and _keys.is_entry(self._prefix, key)
             )
             if unlink:
                 cleared += sum((yield Request(operation, unlink, repeatable=True)))
@@ -181,7 +181,7 @@ class ExactCache(Generic[T]):
         scopes, name = place
         if not isinstance(name, str):
             raise InvalidArgumentError(f"a cache key must be a string, not {shown(name)}")
-        return _cache_keys.entry_key(self._prefix, map(_checked, scopes), name)
+        return _keys.entry_key(self._prefix, map(_checked, scopes), name)
 
 
 def _checked(scope: Sequence[str]) -> Sequence[str]:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .._arguments import TTL, check_text, shown, ttl_to_milliseconds
-from .._cache_keys import digest
 from .._errors import ConfigurationError
 from .._filters.expressions import And, FieldType, Filter, TagIn
-from .._keys import document_key
+from .._keys import digest, document_key
 from .._messages.values import is_unicode
 from .._plans import Now, Plan
 from .._secrets import hide_url

@@ -1,4 +1,4 @@
-"""Keys of caches' entries: ``{key_prefix}{scope}:{scope}:{name}``. They are built here only.
+"""Entries of caches are at ``{key_prefix}{scope}:{scope}:{name}``.
 
 Scopes and names may be long, and have any character, so each is a hash: what has one beginning is
 one scope, whatever it is called.
