@@ -24,7 +24,7 @@ from valkey_memory import ValkeyConnection
 from .checkpoints import GraphFace, chain, config, everything, finish, says
 
 DURABILITY = ["sync", "async", "exit"]
-SEEN = ["start", "ask:one", "start", "ask:one", "deep", "ask:two", *(f"leaf:{n}" for n in range(5))]
+SEEN = ["start", "ask:yes", "start", "ask:yes", "deep", "ask:yes", *(f"leaf:{n}" for n in range(5))]
 
 
 @pytest.fixture
