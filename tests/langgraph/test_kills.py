@@ -85,7 +85,7 @@ def resumed(graph: Any, where: Any) -> Any:
 
 @pytest.mark.forks
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("durability", ["sync", pytest.param("async", marks=pytest.mark.long)])
 def test_killed_at_each_write(
     standalone_connection: ValkeyConnection,
     prefix: str,
@@ -114,6 +114,7 @@ def test_killed_at_each_write(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.forks
 @pytest.mark.parametrize("durability", ["sync", "async"])
 def test_killed_at_any_moment(
