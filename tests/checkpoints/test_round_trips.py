@@ -12,11 +12,12 @@ from valkey_memory import EmbeddedValkey
 
 from ..conversations.test_round_trips import sent
 from ..langgraph.checkpoints import config, put
+from ..servers import admin
 
 SENT = {"eval", "eval_ro", "unlink", "scan", "exec"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedValkey]:
     """Of its own: with other tests' keys a SCAN takes more round trips."""
     with EmbeddedValkey() as server:
@@ -25,6 +26,7 @@ def server() -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture
 def saver(server: EmbeddedValkey) -> Any:
+    admin(server.port, "FLUSHALL")
     saver = ValkeySaver(url=server.url, ttl=60)
     for thread in ("t", "u"):
         where = config(thread)

@@ -135,10 +135,10 @@ def everything(saver: Any) -> Any:
 def finish(graph: Any, where: Any, **options: Any) -> list[str]:
     """Run ``everything`` from where it is to its end, answering its questions."""
     given: Any = None if graph.get_state(where).metadata else {"seen": ["start"]}
-    for answer in ("one", "two", "three"):
+    for _ in range(3):
         found = graph.invoke(given, where, **options)
         if not graph.get_state(where).next:
             seen: list[str] = found["seen"]
             return seen
-        given = Command(resume=answer)
+        given = Command(resume="yes")
     raise AssertionError("it asks too much")

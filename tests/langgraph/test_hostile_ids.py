@@ -28,7 +28,8 @@ def hostile(number: int) -> list[str]:
     return list(islice(dict.fromkeys(found + triples), number))
 
 
-NUMBERS = [pytest.param(200, id="200"), pytest.param(10_000, id="10000", marks=pytest.mark.long)]
+LONG = [pytest.mark.long, pytest.mark.timeout(600)]
+NUMBERS = [pytest.param(200, id="200"), pytest.param(10_000, id="10000", marks=LONG)]
 
 
 def keys_plan(prefix: str) -> Plan[list[bytes]]:
