@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from langgraph.runtime import Runtime
 
 from valkey_memory import InvalidArgumentError
-from valkey_memory.adapters import check_text
+from valkey_memory.adapters import check_text, shown
 
 Named: TypeAlias = str | Callable[[Runtime[Any]], str]
 """The name of an attribute or a key of a run's context, or a function of its runtime."""
@@ -35,7 +37,12 @@ class Owner:
             if not (callable(value) or (isinstance(value, str) and value)):
                 raise InvalidArgumentError(
                     f"{name} must be a name in the run's context, or a function of its Runtime, "
-                    f"not {value!r:.80}"
+                    f"not {shown(value)}"
+                )
+            if inspect.iscoroutinefunction(value):
+                raise InvalidArgumentError(
+                    f"{name} must not be an async function: sync runs ask it, too. Look it up "
+                    "before the run, and pass it in the run's context"
                 )
 
     def user_of(self, runtime: Runtime[Any]) -> str:
@@ -73,7 +80,11 @@ class Owner:
                 'config={"configurable": {"thread_id": "..."}}, or give the middleware '
                 "session_id=, its name in the run's context, or a function of the Runtime"
             )
-        return str(found)  # LangGraph takes UUIDs and numbers as threads
+        if isinstance(found, bool) or not isinstance(found, str | int | float | UUID):
+            raise InvalidArgumentError(
+                f"session_id must be a string, a number or a UUID, not {shown(found)}"
+            )
+        return str(found)  # as LangGraph does with threads
 
 
 def _found(named: Named, runtime: Runtime[Any]) -> Any:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from valkey_memory import Context, InvalidArgumentError, LongTermMemory
+from valkey_memory import Context, InvalidArgumentError, LongTermMemory, NotOwnerError
 from valkey_memory.adapters import (
     MemoryBesideState,
+    OnError,
     TurnOptions,
     check_count,
+    check_on_error,
+    shown,
     turn_settings,
     with_options,
 )
@@ -32,8 +35,6 @@ from ._agent_turns import (
     without_tools,
 )
 from ._codec import LangChainCodec
-
-OnError: TypeAlias = Literal["raise", "warn"]
 
 _log = logging.getLogger("valkey_memory")
 
@@ -88,8 +89,9 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             and agent said; a structured response as JSON.
         on_error: ``"raise"``, or ``"warn"``: the agent answers without the memory where that fails,
             and the error is logged (``valkey_memory``). A run that does not say whose memory it is
-            raises in any case.
-        title: Makes the title of a new conversation's record of the text of its first question.
+            raises in any case, and so does one in another user's conversation.
+        title: Makes the title of a conversation's record of the text of its first question. It is
+            called with each question, and what the record has stays: so have it ask no model.
         options: Those of ``valkey_memory.ConversationMemory``, which describes them. ``k`` and
             ``facts`` say how much is told, ``extract`` is a chat model that finds facts in each
             turn, and ``background=True`` has the agent not wait for that, nor for what is
@@ -98,10 +100,11 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             notes: for states that do not hold the whole conversation.
 
     Raises:
-        valkey_memory.InvalidArgumentError: An argument cannot be; or, from a run, it does not say
-            whose memory it is, or the conversation is another user's.
-        valkey_memory.ValkeyMemoryError: Its other subclasses, from a run; unless
-            ``on_error="warn"``.
+        valkey_memory.ConfigurationError, valkey_memory.InvalidArgumentError: From the constructor;
+            the latter also from a run that does not say whose memory it is.
+        valkey_memory.NotOwnerError: From a run: the conversation is another user's.
+        Exception: From a run, unless ``on_error="warn"``: other errors of the library, and whatever
+            the embedding model or ``title`` throws.
 
     Round trips: two before the first call of the model, with an embedding of the question between
     them; one without ``memory`` or with ``k=0``. One stores the turn; what remembers it is as in
@@ -130,12 +133,10 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             )
         for name, flag in (("tool_calls", tool_calls), ("within_session", within_session)):
             if not isinstance(flag, bool):
-                raise InvalidArgumentError(f"{name} must be True or False, not {flag!r:.80}")
-        if on_error not in ("raise", "warn"):
-            raise InvalidArgumentError(f'on_error must be "raise" or "warn", not {on_error!r:.80}')
+                raise InvalidArgumentError(f"{name} must be True or False, not {shown(flag)}")
         if title is not None and not callable(title):
             raise InvalidArgumentError(
-                f"title must be a function of the first question, or None, not {title!r:.80}"
+                f"title must be a function of the first question, or None, not {shown(title)}"
             )
         check_count(last, "last", minimum=0)
         self.memory = memory
@@ -144,7 +145,7 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         self._owner = Owner(user_id, session_id)
         self._within_session = within_session
         self._tool_calls = tool_calls
-        self._on_error = on_error
+        self._on_error = check_on_error(on_error)
         self._title = title
         self._options = options
         self._runs = Runs()
@@ -193,8 +194,8 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         memory, key, run = self._begun(runtime)
         turn, once = self._turn(state, run)
         if turn:
-            memory = self._conversation(runtime, turn[0].text)
-            with self._tolerating("a turn is not stored of", memory):
+            with self._tolerating("the turn is not stored of", memory):
+                memory = self._conversation(runtime, turn[0].text)
                 if run is None or run.context is None:
                     memory.check_owner()
                 memory.save_turn(turn[0], turn[1:], once=once)
@@ -205,8 +206,8 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         memory, key, run = self._begun(runtime)
         turn, once = self._turn(state, run)
         if turn:
-            memory = self._conversation(runtime, turn[0].text)
-            with self._tolerating("a turn is not stored of", memory):
+            with self._tolerating("the turn is not stored of", memory):
+                memory = self._conversation(runtime, turn[0].text)
                 if run is None or run.context is None:
                     await memory.acheck_owner()
                 await memory.asave_turn(turn[0], turn[1:], once=once)
@@ -220,7 +221,7 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         question = run.question if run else question_of(messages)
         if question is None:
             if is_summarised(messages):  # by a run that another process went on with
-                _log.warning("a turn is not stored: its question is in the state no more")
+                _log.warning("the turn is not stored: its question is in the state no more")
             return [], None
         turn = turn_of(messages, question, run.before if run else frozenset())
         if not is_answered(turn):
@@ -254,9 +255,11 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     @contextmanager
     def _tolerating(self, what: str, memory: MemoryBesideState[BaseMessage]) -> Iterator[None]:
-        """Raise what memory throws, or log it."""
+        """Raise what memory throws, or log it. A refusal is no failure: it always raises."""
         try:
             yield
+        except NotOwnerError:
+            raise
         except Exception as error:
             if self._on_error == "raise":
                 raise

@@ -25,6 +25,7 @@ from valkey_memory import (
     Document,
     EmbeddedValkey,
     IndexInfo,
+    LongTermMemory,
     MessageStore,
     Tag,
     UserData,
@@ -106,6 +107,12 @@ def integer_session(server: EmbeddedValkey) -> None:
 
 def empty_session(server: EmbeddedValkey) -> None:
     MessageStore(url=server.url).messages("")
+
+
+def conversation_of_somebody_else(server: EmbeddedValkey) -> None:
+    MessageStore(url=server.url, user_id="alice").append("alice-9", HELLO)
+    memory = LongTermMemory(lambda texts: [[1.0]] * len(texts), url=server.url)
+    memory.store_episode("alice-9", user_id="bob", model=str)
 
 
 def object_in_a_message(server: EmbeddedValkey) -> None:
@@ -320,6 +327,7 @@ PROVOKED: list[Callable[[EmbeddedValkey], None]] = [
     window_of_zero,
     integer_session,
     empty_session,
+    conversation_of_somebody_else,
     object_in_a_message,
     no_message,
     reserved_key,

@@ -4,6 +4,7 @@
     |-- ConfigurationError (ValueError)       a URL, an installation or options that cannot work
     |-- InvalidArgumentError (ValueError)     a TTL, a window, an index out of its domain
     |   |-- InvalidSessionIdError             a session id that cannot become a key
+    |   |-- NotOwnerError                     a conversation that is another user's
     |   `-- ExportFileError                   an export that is damaged, or no export
     |-- FilterError (ValueError)              a filter that cannot be served as it is
     |-- MessageEncodeError (ValueError)       a message that JSON cannot hold
@@ -60,6 +61,10 @@ class InvalidArgumentError(ValkeyMemoryError, ValueError):
 
 class InvalidSessionIdError(InvalidArgumentError):
     """A session id that cannot become a key. Nothing was sent to the server."""
+
+
+class NotOwnerError(InvalidArgumentError):
+    """The conversation is on record as another user's. Nothing of it was told or changed."""
 
 
 class ExportFileError(InvalidArgumentError):

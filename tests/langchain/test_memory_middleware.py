@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import pickle
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +40,12 @@ from pydantic import BaseModel
 from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware, _agent_runs
 from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
+    ConfigurationError,
     EmbeddedValkey,
     InvalidArgumentError,
     InvalidSessionIdError,
     LongTermMemory,
+    NotOwnerError,
     SessionStore,
     Summary,
     ValkeyConnection,
@@ -53,6 +58,7 @@ from ..conversations.test_round_trips import sent
 from ..memory.scripted import ScriptedModel
 from ..memory.test_facts import answer, new
 from ..models.words import Words
+from ..server.test_failures import process_id
 from .memory_agents import Asking, ScriptedAgent, calling, create_agent
 
 
@@ -588,20 +594,38 @@ def test_a_run_that_does_not_say_it(make: Any, ask: Asking, on_error: str) -> No
     assert model.heard == []
 
 
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
 def test_a_conversation_of_another_user(
-    make: Any, ask: Asking, stored: Any, long_term: LongTermMemory, caplog: Any
+    make: Any, ask: Asking, stored: Any, long_term: LongTermMemory, on_error: str
 ) -> None:
-    model = ScriptedAgent("Hi.", "Hi Ben.")
-    ask(create_agent(model, middleware=[make()]), "I am Mia.")
-    with pytest.raises(InvalidArgumentError, match="is not of user 'ben'"):
-        ask(create_agent(model, middleware=[make(last=5)]), "Who am I?", user="ben")
-    with caplog.at_level(logging.WARNING, "valkey_memory"):
-        agent = create_agent(model, middleware=[make(last=5, on_error="warn")])
+    """Its state would tell the model what the other one said, whatever memory does."""
+    saver = InMemorySaver()
+    model = ScriptedAgent("Hi.")
+    ask(create_agent(model, middleware=[make()], checkpointer=saver), "I am Mia.")
+    agent = create_agent(model, middleware=[make(on_error=on_error)], checkpointer=saver)
+    with pytest.raises(NotOwnerError, match="is not of user 'ben'"):
         ask(agent, "Who am I?", user="ben")
-    assert [one.text for one in model.heard[-1]] == ["Who am I?"]
+    assert len(model.heard) == 1
     assert stored() == ["I am Mia.", "Hi."]
     assert long_term.list("ben") == []
-    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
+def test_an_approval_by_another_user(make: Any, ask: Asking, stored: Any, on_error: str) -> None:
+    """The run ends with a tool's result, so the model is not asked before the turn is stored."""
+    saver = InMemorySaver()
+    model = ScriptedAgent("Hi.", calling(("shout", {"text": "hi"})))
+
+    def agent() -> Any:
+        human = HumanInTheLoopMiddleware(interrupt_on={"shout": True})
+        middleware = [human, make(on_error=on_error)]
+        return create_agent(model, [shout], middleware=middleware, checkpointer=saver)
+
+    ask(agent(), "Hello")
+    assert ask(agent(), "Shout!")["__interrupt__"]
+    with pytest.raises(NotOwnerError, match="is not of user 'ben'"):
+        ask(agent(), Command(resume={"decisions": [{"type": "approve"}]}), user="ben")
+    assert stored() == ["Hello", "Hi."]
 
 
 HOSTILE = ["*", "a:b", "{x}", "[a]", "a\nb", "a\0b", "ä", "'", '"', "\\", "chat:*", "a" * 200]
@@ -783,8 +807,37 @@ def test_or_the_agent_goes_on_without_it(
     said = [one.getMessage() for one in caplog.records if one.name == "valkey_memory"]
     assert [line.partition(" 't'")[0] for line in said] == [
         "nothing is recalled for",
-        "a turn is not stored of",
+        "the turn is not stored of",
     ]
+
+
+def test_a_server_that_dies_while_the_model_thinks(
+    tmp_path: Path, ask: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And comes back for the next question."""
+    with EmbeddedValkey(tmp_path) as server:
+        url = f"{server.url}?connection_timeout=0.3&request_timeout=0.3"
+
+        def dies(_: Any) -> str:
+            os.kill(process_id(server), signal.SIGKILL)
+            return "Hi."
+
+        with ValkeyConnection.from_url(url) as connection:
+            model = ScriptedAgent(dies, "Hi again.", dies)
+            memory = LongTermMemory(Words(), connection=connection)
+            agent = create_agent(
+                model, middleware=[ValkeyMemoryMiddleware(memory, on_error="warn")]
+            )
+            assert ask(agent, "My cat is called Tom.")["messages"][-1].text == "Hi."
+            assert caplog.text.count("the turn is not stored of 't'") == 1
+            server.revive()
+            assert ask(agent, "My dog is called Rex.")["messages"][-1].text == "Hi again."
+            history = ValkeyChatMessageHistory("t", connection=connection)
+            assert [one.text for one in history.messages] == ["My dog is called Rex.", "Hi again."]
+            assert len(caplog.records) == 1
+            strict = create_agent(model, middleware=[ValkeyMemoryMiddleware(memory)])
+            with pytest.raises(ValkeyMemoryError):
+                ask(strict, "Hello")
 
 
 def test_an_embedding_that_fails(
@@ -919,6 +972,10 @@ def test_with_the_librarys_checkpointer_and_store(
 # The object
 
 
+async def _who(runtime: Any) -> str:
+    return "mia"
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -926,7 +983,8 @@ def test_with_the_librarys_checkpointer_and_store(
         ({"user_id": ""}, InvalidArgumentError),
         ({"user_id": None}, InvalidArgumentError),
         ({"session_id": 5}, InvalidArgumentError),
-        ({"on_error": "ignore"}, InvalidArgumentError),
+        ({"user_id": _who}, InvalidArgumentError),
+        ({"on_error": "ignore"}, ConfigurationError),
         ({"tool_calls": 1}, InvalidArgumentError),
         ({"within_session": "yes"}, InvalidArgumentError),
         ({"title": "A talk"}, InvalidArgumentError),
@@ -946,10 +1004,31 @@ def test_wrong_arguments(make: Any, options: dict[str, Any], error: type[Excepti
         make(**options)
 
 
-def test_a_function_that_does_not_know_the_user(make: Any, ask: Asking) -> None:
-    agent = create_agent(ScriptedAgent("Hi."), middleware=[make(user_id=lambda _: None)])
-    with pytest.raises(InvalidArgumentError, match="returned None"):
-        ask(agent, "Hello")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"user_id": lambda _: None}, "returned None"),
+        ({"session_id": lambda _: {"id": "t"}}, "a string, a number or a UUID, not {'id': 't'}"),
+        ({"session_id": lambda _: True}, "a string, a number or a UUID, not True"),
+    ],
+)
+def test_functions_that_do_not_know_it(make: Any, options: dict[str, Any], said: str) -> None:
+    agent = create_agent(ScriptedAgent("Hi."), middleware=[make(**options)])
+    with pytest.raises(InvalidArgumentError, match=re.escape(said)):
+        Asking(is_async=False)(agent, "Hello")
+
+
+@pytest.mark.parametrize("title", [lambda _: 1 / 0, lambda _: 5])
+def test_a_title_that_cannot_be(
+    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture, title: Any
+) -> None:
+    model = ScriptedAgent("Hi.", "Hi.")
+    agent = create_agent(model, middleware=[make(title=title, on_error="warn")])
+    assert ask(agent, "Hello")["messages"][-1].text == "Hi."
+    assert "the turn is not stored of 't'" in caplog.text
+    with pytest.raises((ZeroDivisionError, InvalidArgumentError)):
+        ask(create_agent(model, middleware=[make(title=title)]), "Hello")
+    assert stored() == []
 
 
 def test_runs_without_an_end_do_not_pile_up(make: Any, ask: Asking, monkeypatch: Any) -> None:

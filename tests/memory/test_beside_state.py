@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import InvalidArgumentError, Summary
+from valkey_memory import InvalidArgumentError, NotOwnerError, Summary
 from valkey_memory._messages.codecs import PlainCodec
 from valkey_memory.adapters import MemoryBesideState, turn_settings
 
@@ -99,7 +99,7 @@ def test_a_conversation_belongs_to_one_user(make_beside: Any) -> None:
     mara.check_owner()
     ben = make_beside(user_id="ben")
     for call in (ben.check_owner, lambda: ben.notes("Hello")):
-        with pytest.raises(InvalidArgumentError, match="is not of user 'ben'"):
+        with pytest.raises(NotOwnerError, match="is not of user 'ben'"):
             call()
     with pytest.raises(InvalidArgumentError, match="within_session"):
         make_beside(within_session=1)

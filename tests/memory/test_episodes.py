@@ -15,6 +15,7 @@ from valkey_memory import (
     LongTermMemory,
     MessageStore,
     ModelAnswerError,
+    NotOwnerError,
 )
 from valkey_memory._memory import consolidation, extraction
 from valkey_memory._memory.memories import episode_name
@@ -311,7 +312,7 @@ def test_somebody_elses_conversation_is_refused(setting: Setting) -> None:
         lambda: setting.memory.extract_facts("hers", user_id="bob", model=model),
     ]
     for call in calls:
-        with pytest.raises(InvalidArgumentError, match="'hers' is not of user 'bob'"):
+        with pytest.raises(NotOwnerError, match="'hers' is not of user 'bob'"):
             call()
     assert (model.prompts, setting.memory.list("bob")) == ([], [])
     assert setting.memory.store_episode("hers", user_id="alice", model=model)

@@ -69,7 +69,7 @@ class MemoryBesideState(TurnMemory[M]):
             reserve: So many of ``max_tokens`` they take, with instructions.
 
         Raises:
-            InvalidArgumentError: The conversation is another user's.
+            NotOwnerError: The conversation is another user's.
             Exception: Whatever the embedding model throws.
 
         Round trips: as ``context``.
@@ -124,7 +124,7 @@ class MemoryBesideState(TurnMemory[M]):
         """Raise where the conversation is another user's; ``notes`` does so itself.
 
         Raises:
-            InvalidArgumentError: It is.
+            NotOwnerError: It is.
 
         Round trips: one.
         """

@@ -56,9 +56,9 @@ class Learning:
             What was stored, and what not, and why.
 
         Raises:
-            InvalidArgumentError: An argument cannot be, or the conversation's record names another
-                user. What the model throws comes as it is; the
-                messages are considered at the next call.
+            InvalidArgumentError: An argument cannot be.
+            NotOwnerError: The conversation's record names another user.
+            Exception: Whatever the models throw. The messages are considered at the next call.
 
         Round trips: for each 40 messages or 24,000 characters: one that claims them, one that reads
         facts, two that store, one that notes it. One call of the chat model, two of the embedding
@@ -106,7 +106,7 @@ class Learning:
 
         Raises:
             ModelAnswerError: The model gave no summary. Nothing was stored.
-            InvalidArgumentError: The conversation's record names another user.
+            NotOwnerError: The conversation's record names another user.
 
         Round trips: two that read, three that store.
         """

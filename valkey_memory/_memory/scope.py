@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._arguments import check_text, shown
-from .._errors import InvalidArgumentError
+from .._errors import InvalidArgumentError, NotOwnerError
 from .._filters.expressions import And, Filter, Not, NumberIn, TagIn
 from .memories import CURRENT, Time, check_kinds, milliseconds
 
@@ -81,9 +81,9 @@ def scope(
 
 
 def check_owner(session_id: str, owner: str | None, user_id: str) -> None:
-    """Raise InvalidArgumentError where a conversation's record says that it is somebody else's."""
+    """Raise NotOwnerError where a conversation's record says that it is somebody else's."""
     if owner and owner != user_id:
-        raise InvalidArgumentError(
+        raise NotOwnerError(
             f"conversation {shown(session_id)} is not of user {shown(user_id)}: its record names "
             "another. SessionStore.update(session_id, user_id=...) gives it to somebody"
         )

@@ -4,7 +4,7 @@ A face translates a framework's messages, nodes and options; storage, plans and 
 """
 
 from .._arguments import TTL, check_count, check_text, shown, with_options
-from .._caches.answers import AnswerCodec, OnError
+from .._caches.answers import AnswerCodec, OnError, check_on_error
 from .._caches.exact import ExactCache, Place
 from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
 from .._caches.tool_cache import ToolCacheOptions, check_span
@@ -134,6 +134,7 @@ __all__ = [
     "audio_block",
     "block_type",
     "check_count",
+    "check_on_error",
     "check_span",
     "check_text",
     "comparison",
