@@ -72,6 +72,7 @@ _CLASS_OF_ROLE: dict[str, type[BaseMessage]] = {
 _OPENAI_ROLE = "__openai_role__"
 """Where a SystemMessage's additional_kwargs say that its role is OpenAI's developer."""
 
+_NO_USAGE = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 _CALL_KEYS = {"type", "id", "name", "args"}
 _NEUTRAL = {"content", "type", "name", "id", "role", "tool_call_id"}
 
@@ -196,11 +197,14 @@ class LangChainCodec(Codec[BaseMessage]):
         assigned_calls = values.pop("tool_calls", None)
         if calls := element.get("tool_calls"):
             _add_tool_calls(values, calls)
+        checked = {**values}  # a validator adds to what it is given
+        if issubclass(cls, AIMessage) and isinstance(usage := values.get("usage_metadata"), dict):
+            # LangChain gives a hit of its cache a usage of total_cost alone, and refuses that here.
+            checked["usage_metadata"] = _NO_USAGE | usage
         # All of pydantic's validation, without LangChain's __init__ in front, which only sorts
         # arguments and takes as long.
         message: BaseMessage = cls.__pydantic_validator__.validate_python(
-            {**values},  # a validator adds to what it is given
-            self_instance=cls.__new__(cls),
+            checked, self_instance=cls.__new__(cls)
         )
         if lc and issubclass(cls, AIMessage):
             # Validators derive calls from chunks and additional_kwargs anew, and drop what a call

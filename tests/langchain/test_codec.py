@@ -563,3 +563,10 @@ def test_any_batch_comes_back_equal_from_the_server(
     for found, expected in zip(history.messages, messages, strict=True):
         assert_same(found, expected)
     history.clear()
+
+
+def test_a_hit_of_langchains_cache() -> None:
+    """Its usage is made by LangChain, and would not pass LangChain's own validation."""
+    for message in (AIMessage("Hi", id="1"), AIMessageChunk("Hi")):
+        message = message.model_copy(update={"usage_metadata": {"total_cost": 0}})
+        assert_same(again(message), message)

@@ -37,7 +37,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from langchain_valkey_glide import ValkeyChatMessageHistory, ValkeyMemoryMiddleware, _agent_runs
+from langchain_valkey_glide import (
+    ValkeyChatMessageHistory,
+    ValkeyMemoryMiddleware,
+    ValkeyRunLogger,
+    ValkeySemanticCache,
+    ValkeyToolCacheMiddleware,
+    _agent_runs,
+)
 from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
     ConfigurationError,
@@ -967,6 +974,40 @@ def test_with_the_librarys_checkpointer_and_store(
         assert "Oslo" not in repr(saved)
     finally:
         memory.index.drop(delete_documents=True)
+
+
+def test_with_the_librarys_caches_and_its_run_log(
+    make: Any, ask: Asking, url: str, prefix: str, stored: Any, long_term: LongTermMemory
+) -> None:
+    """What the model was told of one user answers no other user's question."""
+    long_term.remember("Mia lives in Oslo.", user_id="mia")
+    added: list[int] = []
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        added.append(a + b)
+        return a + b
+
+    model = ScriptedAgent(
+        lambda messages: f"{messages[0].text[-5:]} 3." if messages[-1].type == "tool" else _adding()
+    )
+    model.cache = ValkeySemanticCache(Words(), url=url, index_name=f"answers-{prefix[:-1]}", ttl=60)
+    tools = ValkeyToolCacheMiddleware(["add"], url=url, key_prefix=f"tool-{prefix}", ttl=60)
+    logger = ValkeyRunLogger(url=url, key_prefix=f"log-{prefix}", ttl=60)
+    agent = create_agent(model, [add], middleware=[make(k=0), tools])
+    agent = agent.with_config(callbacks=[logger])
+    for thread, user in (("a", "mia"), ("b", "ben"), ("c", "mia"), ("d", "ben")):
+        ask(agent, "1 + 2?", thread, user)
+    told_of_mia, told_of_ben = "Oslo. 3.", " + 2? 3."
+    assert [stored(one)[1] for one in "abcd"] == [told_of_mia, told_of_ben] * 2
+    assert (len(model.heard), added) == (4, [3])
+    runs = logger.log.runs()
+    assert len(runs) == 4
+    assert all(run.state == "ended" for run in runs)
+    events = [event for run in runs for event in logger.log.read(run.run_id)]
+    assert "1 + 2?" in repr(events)
+    assert "lives in Oslo" not in repr(events)
 
 
 # The object
