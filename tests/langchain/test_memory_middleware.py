@@ -94,6 +94,12 @@ def ask(request: pytest.FixtureRequest) -> Asking:
 
 
 @pytest.fixture
+def ask_once() -> Asking:
+    """For what is of one piece of code, whoever asks: what a turn is, say."""
+    return Asking(is_async=True)
+
+
+@pytest.fixture
 def long_term(url: str) -> Iterator[LongTermMemory]:
     memory = LongTermMemory(Words(), url=url, index_name=f"test-{uuid.uuid4().hex}")
     yield memory
@@ -173,20 +179,22 @@ def test_recall_is_asked_once_for_a_question(
     assert "- Mia has a cat." in model.notes[-1]
 
 
-def test_what_the_model_sees_anyway_is_not_recalled(make: Any, ask: Asking, stored: Any) -> None:
+def test_what_the_model_sees_anyway_is_not_recalled(
+    make: Any, ask_once: Asking, stored: Any
+) -> None:
     model = ScriptedAgent("I see.", "It is.", "Green.", "Green.")
     trimmed = _Trimmed()
     middleware = make(within_session=True)
     agent = create_agent(model, middleware=[trimmed, middleware], checkpointer=InMemorySaver())
-    ask(agent, "The kayak is green.")
-    ask(agent, "Is the kayak nice?")
+    ask_once(agent, "The kayak is green.")
+    ask_once(agent, "Is the kayak nice?")
     assert model.notes[1] == ""
     trimmed.on = True
-    ask(agent, "Which colour has the kayak?")
+    ask_once(agent, "Which colour has the kayak?")
     assert "The kayak is green." in model.notes[2]
     assert [one.text for one in model.heard[2][1:]] == ["Which colour has the kayak?"]
     other = create_agent(model, middleware=[make(), trimmed], checkpointer=InMemorySaver())
-    ask(other, "Which colour has the kayak?")
+    ask_once(other, "Which colour has the kayak?")
     assert model.notes[3] == ""
     assert len(stored()) == 8
 
@@ -202,56 +210,56 @@ class _Trimmed(AgentMiddleware[Any, Any, Any]):
 
 
 def test_without_a_checkpointer_the_stored_messages_stand_before_the_question(
-    make: Any, ask: Asking, stored: Any
+    make: Any, ask_once: Asking, stored: Any
 ) -> None:
     model = ScriptedAgent("Hi.", calling(("add", {"a": 1, "b": 1})), "2.", "Yes.")
     agent = create_agent(model, [add], middleware=[make(last=20)])
-    ask(agent, "I am Mia.")
-    state = ask(agent, "1 + 1?")
+    ask_once(agent, "I am Mia.")
+    state = ask_once(agent, "1 + 1?")
     assert [one.text for one in state["messages"]] == ["1 + 1?", "", "2", "2."]
     assert [one.text for one in model.heard[1]] == ["I am Mia.", "Hi.", "1 + 1?"]
     assert [one.text for one in model.heard[2]] == ["I am Mia.", "Hi.", "1 + 1?", "", "2"]
     assert stored() == ["I am Mia.", "Hi.", "1 + 1?", "2."]
     kept = create_agent(model, middleware=[make(last=20)], checkpointer=InMemorySaver())
     kept.update_state({"configurable": {"thread_id": "t"}}, {"messages": state["messages"]})
-    ask(kept, "Sure?")
+    ask_once(kept, "Sure?")
     said = [one.text for one in model.heard[3]]
     assert said == ["I am Mia.", "Hi.", "1 + 1?", "", "2", "2.", "Sure?"]
 
 
-def test_a_summary_stands_among_the_notes(make: Any, ask: Asking) -> None:
+def test_a_summary_stands_among_the_notes(make: Any, ask_once: Asking) -> None:
     summary = Summary(ScriptedModel("They greet."), keep_last=2, when_over=3)
     model = ScriptedAgent("Hi.", "Hi again.", "Bye.")
     agent = create_agent(model, middleware=[make(summary=summary)], checkpointer=InMemorySaver())
     for question in ("Hello", "Hello again", "Bye"):
-        ask(agent, question)
+        ask_once(agent, question)
     assert model.notes[1] == ""
     assert "They greet." in model.notes[2]
 
 
 def test_blocks_of_a_system_message_stay_as_they_are(
-    make: Any, ask: Asking, long_term: LongTermMemory
+    make: Any, ask_once: Asking, long_term: LongTermMemory
 ) -> None:
     long_term.remember("Mia lives in Oslo.", user_id="mia")
     block = {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}
     model = ScriptedAgent("Hi.")
     agent = create_agent(model, system_prompt=SystemMessage([block]), middleware=[make()])
-    ask(agent, "Hello")
+    ask_once(agent, "Hello")
     content = model.heard[0][0].content
     assert content[0] == block
     assert "Oslo" in content[1]["text"]  # type: ignore[index]
 
 
 def test_notes_fit_into_what_the_messages_leave(
-    make: Any, ask: Asking, long_term: LongTermMemory
+    make: Any, ask_once: Asking, long_term: LongTermMemory
 ) -> None:
     for number in range(40):
         long_term.remember(f"Mia has a cat number {number}.", user_id="mia")
     model = ScriptedAgent("Hi.", "Hi.", "Hi.")
     agent = create_agent(model, middleware=[make(max_tokens=2000)])
-    ask(agent, "Hello")
-    ask(agent, "word " * 1_250, "long")
-    ask(agent, "word " * 2_500, "longer")
+    ask_once(agent, "Hello")
+    ask_once(agent, "word " * 1_250, "long")
+    ask_once(agent, "word " * 2_500, "longer")
     short, long, longer = (len(notes) / 4 for notes in model.notes)
     assert 100 < short < 1_000
     assert long < short
@@ -263,20 +271,20 @@ def test_notes_fit_into_what_the_messages_leave(
 
 
 def test_a_turn_is_stored_with_its_record(
-    make: Any, ask: Asking, stored: Any, url: str, prefix: str
+    make: Any, ask_once: Asking, stored: Any, url: str, prefix: str
 ) -> None:
     model = ScriptedAgent("Hi.", "Bye.")
     middleware = make(model="scripted-1", title=lambda question: question[:7], ttl=60)
     agent = create_agent(model, middleware=[middleware], checkpointer=InMemorySaver())
-    ask(agent, "Hello there")
-    ask(agent, "Goodbye")
+    ask_once(agent, "Hello there")
+    ask_once(agent, "Goodbye")
     (session,) = SessionStore(url=url, key_prefix=prefix).of_user("mia")
     assert (session.session_id, session.title, session.model) == ("t", "Hello t", "scripted-1")
     assert session.message_count == 4
     assert stored() == ["Hello there", "Hi.", "Goodbye", "Bye."]
 
 
-def test_parallel_tools(make: Any, ask: Asking, messages: Any) -> None:
+def test_parallel_tools(make: Any, ask_once: Asking, messages: Any) -> None:
     model = ScriptedAgent(
         calling(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}), content="Let me see."),
         "3 and 7.",
@@ -284,10 +292,10 @@ def test_parallel_tools(make: Any, ask: Asking, messages: Any) -> None:
         "3 and 7.",
     )
     agent = create_agent(model, [add], middleware=[make()], checkpointer=InMemorySaver())
-    ask(agent, "1 + 2? 3 + 4?")
+    ask_once(agent, "1 + 2? 3 + 4?")
     assert [one.text for one in messages()] == ["1 + 2? 3 + 4?", "3 and 7."]
     agent = create_agent(model, [add], middleware=[make(tool_calls=True)])
-    state = ask(agent, "1 + 2? 3 + 4?", "whole")
+    state = ask_once(agent, "1 + 2? 3 + 4?", "whole")
     found = messages("whole")
     assert found == state["messages"]
     assert [type(one).__name__ for one in found] == [
@@ -295,36 +303,36 @@ def test_parallel_tools(make: Any, ask: Asking, messages: Any) -> None:
     ]  # fmt: skip
 
 
-def test_an_answer_that_is_a_tools_result(make: Any, ask: Asking, messages: Any) -> None:
+def test_an_answer_that_is_a_tools_result(make: Any, ask_once: Asking, messages: Any) -> None:
     model = ScriptedAgent(calling(("shout", {"text": "hi"}), ("shout", {"text": "you"})))
     agent = create_agent(model, [shout], middleware=[make()])
-    ask(agent, "Shout!")
+    ask_once(agent, "Shout!")
     assert [(type(one), one.text) for one in messages()] == [
         (HumanMessage, "Shout!"),
         (AIMessage, "HI\nYOU"),
     ]
 
 
-def test_a_structured_answer(make: Any, ask: Asking, stored: Any) -> None:
+def test_a_structured_answer(make: Any, ask_once: Asking, stored: Any) -> None:
     call = ("Pair", {"first": "ä", "second": 2})
     wrong = ("Pair", {"first": "ä"})
     model = ScriptedAgent(calling(call), calling(wrong), calling(call))
     agent = create_agent(
         model, middleware=[make()], response_format=ToolStrategy(Pair), checkpointer=InMemorySaver()
     )
-    state = ask(agent, "A pair?")
+    state = ask_once(agent, "A pair?")
     assert state["structured_response"] == Pair(first="ä", second=2)
-    ask(agent, "Another?")
+    ask_once(agent, "Another?")
     said = json.dumps(call[1], ensure_ascii=False)
     assert stored() == ["A pair?", said, "Another?", said]
 
 
 @pytest.mark.parametrize("mode", ["values", "updates", "messages"])
-def test_streams(make: Any, ask: Asking, stored: Any, mode: str, long_term: Any) -> None:
+def test_streams(make: Any, ask_once: Asking, stored: Any, mode: str, long_term: Any) -> None:
     long_term.remember("Mia lives in Oslo.", user_id="mia")
     model = ScriptedAgent("You live there.")
     agent = create_agent(model, middleware=[make()], checkpointer=InMemorySaver())
-    chunks = ask.stream(agent, "Where do I live?", stream_mode=mode)
+    chunks = ask_once.stream(agent, "Where do I live?", stream_mode=mode)
     assert "Oslo" in model.notes[0]
     assert "Oslo" not in repr(chunks)
     assert stored() == ["Where do I live?", "You live there."]
@@ -359,8 +367,7 @@ def test_retries_of_the_model(make: Any, ask: Asking, stored: Any, long_term: An
         assert asked == [["Hello?"]]
 
 
-@pytest.mark.parametrize("decision", ["approve", "reject"])
-@pytest.mark.parametrize("same_process", [True, False])
+@pytest.mark.parametrize(("decision", "same_process"), [("approve", True), ("reject", False)])
 def test_interrupts(make: Any, ask: Asking, stored: Any, decision: str, same_process: bool) -> None:
     saver = InMemorySaver()
     model = ScriptedAgent(calling(("add", {"a": 1, "b": 2})), "Done.")
@@ -379,7 +386,7 @@ def test_interrupts(make: Any, ask: Asking, stored: Any, decision: str, same_pro
     assert len(resumed._runs) == int(same_process)  # the run that was interrupted
 
 
-def test_interrupts_between_nodes(make: Any, ask: Asking, stored: Any) -> None:
+def test_interrupts_between_nodes(make: Any, ask_once: Asking, stored: Any) -> None:
     model = ScriptedAgent(calling(("add", {"a": 1, "b": 2})), "3.")
     agent = create_agent(
         model,
@@ -389,18 +396,18 @@ def test_interrupts_between_nodes(make: Any, ask: Asking, stored: Any) -> None:
         interrupt_before=["tools"],
         interrupt_after=["tools"],
     )
-    ask(agent, "1 + 2?")
-    ask(agent, None)
+    ask_once(agent, "1 + 2?")
+    ask_once(agent, None)
     assert stored() == []
-    ask(agent, None)
+    ask_once(agent, None)
     assert stored() == ["1 + 2?", "3."]
 
 
-def test_time_travel(make: Any, ask: Asking, stored: Any) -> None:
+def test_time_travel(make: Any, ask_once: Asking, stored: Any) -> None:
     model = ScriptedAgent("One.", "Two.", "Two again.", "Two, edited.")
     agent = create_agent(model, middleware=[make()], checkpointer=InMemorySaver())
-    ask(agent, "1?")
-    ask(agent, "2?")
+    ask_once(agent, "1?")
+    ask_once(agent, "2?")
     config = {"configurable": {"thread_id": "t"}}
 
     def before_the_model() -> Any:
@@ -449,7 +456,7 @@ def test_a_run_that_breaks_off_while_it_is_stored(
     assert stored() == ["Hello?", "Hi."]
 
 
-def test_with_summarization_even_of_the_question(make: Any, ask: Asking, stored: Any) -> None:
+def test_with_summarization_even_of_the_question(make: Any, ask_once: Asking, stored: Any) -> None:
     summarize = SummarizationMiddleware(
         ScriptedAgent(lambda _: "They added."), trigger=("messages", 4), keep=("messages", 2)
     )
@@ -457,16 +464,16 @@ def test_with_summarization_even_of_the_question(make: Any, ask: Asking, stored:
         *[calling(("add", {"a": number, "b": 1})) for number in range(3)], "3.", "Gladly."
     )
     agent = create_agent(model, [add], middleware=[summarize, make()], checkpointer=InMemorySaver())
-    state = ask(agent, "0 + 1 + 1 + 1?")
+    state = ask_once(agent, "0 + 1 + 1 + 1?")
     assert "They added." in state["messages"][0].text
     assert "0 + 1 + 1 + 1?" not in [one.text for one in state["messages"]]
     assert stored() == ["0 + 1 + 1 + 1?", "3."]
-    ask(agent, "Thanks")
+    ask_once(agent, "Thanks")
     assert stored() == ["0 + 1 + 1 + 1?", "3.", "Thanks", "Gladly."]
 
 
 def test_with_summarization_and_a_resume_elsewhere(
-    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture
+    make: Any, ask_once: Asking, stored: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The one case where a turn has no question any more."""
     summarize = SummarizationMiddleware(
@@ -478,9 +485,9 @@ def test_with_summarization_and_a_resume_elsewhere(
         agent = create_agent(model, [add], middleware=[summarize, middleware], checkpointer=saver)
         if middleware_is_first := len(model.heard) == 0:
             with pytest.raises(RuntimeError, match="overloaded"):
-                ask(agent, "0 + 1 + 1 + 1?")
+                ask_once(agent, "0 + 1 + 1 + 1?")
         else:
-            ask(agent, None)
+            ask_once(agent, None)
     assert not middleware_is_first
     assert stored() == []
     assert "question is in the state no more" in caplog.text
@@ -501,19 +508,19 @@ class _Reminding(AgentMiddleware[Any, Any, Any]):
         return {"messages": [RemoveMessage(id=one.id) for one in gone]}
 
 
-def test_prompts_that_others_change(make: Any, ask: Asking, stored: Any) -> None:
+def test_prompts_that_others_change(make: Any, ask_once: Asking, stored: Any) -> None:
     model = ScriptedAgent("Hi.", _adding(), "Yes.")
     agent = create_agent(
         model, [add], middleware=[_Reminding(), make()], checkpointer=InMemorySaver()
     )
-    ask(agent, "Hello?")
+    ask_once(agent, "Hello?")
     assert stored() == ["Hello?", "Hi."]
-    ask(agent, "Secret?")
+    ask_once(agent, "Secret?")
     assert [one.text for one in model.heard[-1]][:2] == ["Hello?", "Hi."]
     assert stored() == ["Hello?", "Hi.", "Secret?", "Yes."]
 
 
-def test_messages_of_tools_in_the_users_name(make: Any, ask: Asking, stored: Any) -> None:
+def test_messages_of_tools_in_the_users_name(make: Any, ask_once: Asking, stored: Any) -> None:
     @tool
     def look(tool_call_id: Any = "look-0") -> Any:
         """Look at the picture."""
@@ -522,14 +529,14 @@ def test_messages_of_tools_in_the_users_name(make: Any, ask: Asking, stored: Any
 
     model = ScriptedAgent(calling(("look", {})), "A cat.")
     agent = create_agent(model, [look], middleware=[make()], checkpointer=InMemorySaver())
-    ask(agent, "What is on it?")
+    ask_once(agent, "What is on it?")
     assert stored() == ["What is on it?", "(the picture)", "A cat."]
 
 
 @pytest.mark.parametrize("given", [[], [("assistant", "Hi.")], [("system", "x")]])
-def test_a_run_without_a_question(make: Any, ask: Asking, stored: Any, given: Any) -> None:
+def test_a_run_without_a_question(make: Any, ask_once: Asking, stored: Any, given: Any) -> None:
     agent = create_agent(ScriptedAgent("Hello."), middleware=[make()])
-    ask(agent, {"messages": given})
+    ask_once(agent, {"messages": given})
     assert stored() == []
 
 
@@ -568,19 +575,19 @@ class Context:
     talk: str | None = None
 
 
-def test_where_a_run_says_whose_memory_it_is(make: Any, ask: Asking, stored: Any) -> None:
+def test_where_a_run_says_whose_memory_it_is(make: Any, ask_once: Asking, stored: Any) -> None:
     model = ScriptedAgent("Hi.", "Hi.")
     middleware = make(user_id="customer", session_id="talk")
     agent = create_agent(model, middleware=[middleware], context_schema=Context)
-    ask(agent, "Hello", context=Context("mia", "own"))
-    ask(agent, "Hello", context=Context("mia"))
+    ask_once(agent, "Hello", context=Context("mia", "own"))
+    ask_once(agent, "Hello", context=Context("mia"))
     assert stored("own") == stored("t") == ["Hello", "Hi."]
     by_function = make(
         user_id=lambda runtime: runtime.context["who"]["id"],
         session_id=lambda runtime: f"who-{runtime.context['who']['id']}",
     )
     model._script = ["Hi."]
-    ask(create_agent(model, middleware=[by_function]), "Hello", context={"who": {"id": "mia"}})
+    ask_once(create_agent(model, middleware=[by_function]), "Hello", context={"who": {"id": "mia"}})
     assert stored("who-mia") == ["Hello", "Hi."]
 
 
@@ -638,21 +645,21 @@ def test_an_approval_by_another_user(make: Any, ask: Asking, stored: Any, on_err
 HOSTILE = ["*", "a:b", "{x}", "[a]", "a\nb", "a\0b", "ä", "'", '"', "\\", "chat:*", "a" * 200]
 
 
-def test_hostile_ids(make: Any, ask: Asking, stored: Any, long_term: LongTermMemory) -> None:
+def test_hostile_ids(make: Any, ask_once: Asking, stored: Any, long_term: LongTermMemory) -> None:
     model = ScriptedAgent(lambda messages: "Yes: " + messages[-1].text)
     agent = create_agent(model, middleware=[make()], checkpointer=InMemorySaver())
     for number, name in enumerate(HOSTILE):
-        ask(agent, f"secret {number} of mine", f"{name}-t", name)
+        ask_once(agent, f"secret {number} of mine", f"{name}-t", name)
     for number, name in enumerate(HOSTILE):
         assert stored(f"{name}-t") == [f"secret {number} of mine", f"Yes: secret {number} of mine"]
-        ask(agent, "secret of mine", f"{name}-other", name)
+        ask_once(agent, "secret of mine", f"{name}-other", name)
         told = re.findall(r"secret (\d+)", model.notes[-1])
         assert {*told} == {str(number)}
 
 
 def test_many_users_at_once(make: Any, ask: Asking, stored: Any) -> None:
     """Threads, or tasks of a loop, with one agent and one middleware."""
-    users = [f"user-{number}" for number in range(12)]
+    users = [f"user-{number}" for number in range(8)]
 
     def say(messages: list[BaseMessage]) -> Any:
         question = next(one for one in messages if isinstance(one, HumanMessage)).text
@@ -768,13 +775,13 @@ def test_a_run_that_is_cancelled(make: Any, stored: Any, long_term: LongTermMemo
 
 
 def test_a_question_that_cannot_be_stored(
-    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture
+    make: Any, ask_once: Asking, stored: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = ScriptedAgent("Hi.", "Hi.")
     with pytest.raises(ValkeyMemoryError):
-        ask(create_agent(model, middleware=[make()]), "\ud800")
+        ask_once(create_agent(model, middleware=[make()]), "\ud800")
     assert model.heard == []
-    ask(create_agent(model, middleware=[make(on_error="warn")]), "\ud800")
+    ask_once(create_agent(model, middleware=[make(on_error="warn")]), "\ud800")
     assert stored() == []
     assert "not stored" in caplog.text
 
@@ -819,7 +826,7 @@ def test_or_the_agent_goes_on_without_it(
 
 
 def test_a_server_that_dies_while_the_model_thinks(
-    tmp_path: Path, ask: Asking, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, ask_once: Asking, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And comes back for the next question."""
     with EmbeddedValkey(tmp_path) as server:
@@ -830,25 +837,22 @@ def test_a_server_that_dies_while_the_model_thinks(
             return "Hi."
 
         with ValkeyConnection.from_url(url) as connection:
-            model = ScriptedAgent(dies, "Hi again.", dies)
+            model = ScriptedAgent(dies, "Hi again.")
             memory = LongTermMemory(Words(), connection=connection)
             agent = create_agent(
                 model, middleware=[ValkeyMemoryMiddleware(memory, on_error="warn")]
             )
-            assert ask(agent, "My cat is called Tom.")["messages"][-1].text == "Hi."
+            assert ask_once(agent, "My cat is called Tom.")["messages"][-1].text == "Hi."
             assert caplog.text.count("the turn is not stored of 't'") == 1
             server.revive()
-            assert ask(agent, "My dog is called Rex.")["messages"][-1].text == "Hi again."
+            assert ask_once(agent, "My dog is called Rex.")["messages"][-1].text == "Hi again."
             history = ValkeyChatMessageHistory("t", connection=connection)
             assert [one.text for one in history.messages] == ["My dog is called Rex.", "Hi again."]
             assert len(caplog.records) == 1
-            strict = create_agent(model, middleware=[ValkeyMemoryMiddleware(memory)])
-            with pytest.raises(ValkeyMemoryError):
-                ask(strict, "Hello")
 
 
 def test_an_embedding_that_fails(
-    make: Any, ask: Asking, url: str, stored: Any, caplog: pytest.LogCaptureFixture
+    make: Any, ask_once: Asking, url: str, stored: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(texts: list[str]) -> list[list[float]]:
         raise RuntimeError("no model")
@@ -856,7 +860,7 @@ def test_an_embedding_that_fails(
     memory = LongTermMemory(fails, url=url, index_name=f"test-{uuid.uuid4().hex}", dimension=4)
     middleware = make(memory=memory, on_error="warn")
     agent = create_agent(ScriptedAgent("Hi."), middleware=[middleware])
-    ask(agent, "Hello")
+    ask_once(agent, "Hello")
     assert stored() == ["Hello", "Hi."]
     assert "RuntimeError: no model" in caplog.text
     assert str(middleware.last_error) == "no model"
@@ -977,7 +981,7 @@ def test_with_the_librarys_checkpointer_and_store(
 
 
 def test_with_the_librarys_caches_and_its_run_log(
-    make: Any, ask: Asking, url: str, prefix: str, stored: Any, long_term: LongTermMemory
+    make: Any, ask_once: Asking, url: str, prefix: str, stored: Any, long_term: LongTermMemory
 ) -> None:
     """What the model was told of one user answers no other user's question."""
     long_term.remember("Mia lives in Oslo.", user_id="mia")
@@ -998,7 +1002,7 @@ def test_with_the_librarys_caches_and_its_run_log(
     agent = create_agent(model, [add], middleware=[make(k=0), tools])
     agent = agent.with_config(callbacks=[logger])
     for thread, user in (("a", "mia"), ("b", "ben"), ("c", "mia"), ("d", "ben")):
-        ask(agent, "1 + 2?", thread, user)
+        ask_once(agent, "1 + 2?", thread, user)
     told_of_mia, told_of_ben = "Oslo. 3.", " + 2? 3."
     assert [stored(one)[1] for one in "abcd"] == [told_of_mia, told_of_ben] * 2
     assert (len(model.heard), added) == (4, [3])
@@ -1061,18 +1065,18 @@ def test_functions_that_do_not_know_it(make: Any, options: dict[str, Any], said:
 
 @pytest.mark.parametrize("title", [lambda _: 1 / 0, lambda _: 5])
 def test_a_title_that_cannot_be(
-    make: Any, ask: Asking, stored: Any, caplog: pytest.LogCaptureFixture, title: Any
+    make: Any, ask_once: Asking, stored: Any, caplog: pytest.LogCaptureFixture, title: Any
 ) -> None:
     model = ScriptedAgent("Hi.", "Hi.")
     agent = create_agent(model, middleware=[make(title=title, on_error="warn")])
-    assert ask(agent, "Hello")["messages"][-1].text == "Hi."
+    assert ask_once(agent, "Hello")["messages"][-1].text == "Hi."
     assert "the turn is not stored of 't'" in caplog.text
     with pytest.raises((ZeroDivisionError, InvalidArgumentError)):
-        ask(create_agent(model, middleware=[make(title=title)]), "Hello")
+        ask_once(create_agent(model, middleware=[make(title=title)]), "Hello")
     assert stored() == []
 
 
-def test_runs_without_an_end_do_not_pile_up(make: Any, ask: Asking, monkeypatch: Any) -> None:
+def test_runs_without_an_end_do_not_pile_up(make: Any, ask_once: Asking, monkeypatch: Any) -> None:
     monkeypatch.setattr(_agent_runs, "_MOST_RUNS", 5)
     middleware = make()
     agent = create_agent(
@@ -1080,7 +1084,7 @@ def test_runs_without_an_end_do_not_pile_up(make: Any, ask: Asking, monkeypatch:
     )
     for _ in range(8):
         with pytest.raises(RuntimeError):
-            ask(agent, "Hello")
+            ask_once(agent, "Hello")
     assert len(middleware._runs) == 5
 
 
