@@ -325,7 +325,6 @@ def test_without_a_server(results: Any, caplog: pytest.LogCaptureFixture) -> Non
         (["search"], {"shared": "search"}, "shared"),
         (["search"], {"on_error": "x"}, "on_error"),
     ],
-    ids=repr,
 )
 def test_options_that_cannot_work(tools: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(InvalidArgumentError, match=match):
