@@ -112,7 +112,7 @@ def empty_session(server: EmbeddedValkey) -> None:
 def conversation_of_somebody_else(server: EmbeddedValkey) -> None:
     MessageStore(url=server.url, user_id="alice").append("alice-9", HELLO)
     memory = LongTermMemory(lambda texts: [[1.0]] * len(texts), url=server.url)
-    memory.store_episode("alice-9", user_id="bob", model=str)
+    memory.store_episode("alice-9", user_id="bob", model=lambda prompt: "")
 
 
 def object_in_a_message(server: EmbeddedValkey) -> None:

@@ -34,6 +34,7 @@ from langchain_core.messages import (
 )
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
@@ -735,6 +736,20 @@ def test_an_agent_inside_of_another(make: Any, ask: Asking, stored: Any, long_te
     assert stored() == ["Inner?", "Inner answer.", "Outer?", "Outer answer."]
     assert len({*model.notes}) == len({*inner_model.notes}) == 1
     assert len(middleware._runs) == 0
+
+
+@pytest.mark.parametrize("all_have_it", [False, True])
+def test_agents_one_after_the_other(
+    make: Any, ask_once: Asking, stored: Any, all_have_it: bool
+) -> None:
+    """A turn is known by its question, so of two answers to it the first is stored."""
+    middleware = make()
+    first = create_agent(ScriptedAgent("A draft."), middleware=[middleware] * all_have_it)
+    second = create_agent(ScriptedAgent("A text."), middleware=[middleware])
+    graph = StateGraph(MessagesState).add_sequence([("first", first), ("second", second)])
+    compiled = graph.add_edge(START, "first").compile(checkpointer=InMemorySaver())
+    ask_once(compiled, "Write!")
+    assert stored() == ["Write!", "A draft."] + ["A text."] * (not all_have_it)
 
 
 def test_one_thread_twice_at_once(make: Any, ask: Asking, stored: Any) -> None:
