@@ -567,6 +567,6 @@ def test_any_batch_comes_back_equal_from_the_server(
 
 def test_a_hit_of_langchains_cache() -> None:
     """Its usage is made by LangChain, and would not pass LangChain's own validation."""
-    for message in (AIMessage("Hi", id="1"), AIMessageChunk("Hi")):
+    for message in (AIMessage("Hi", id="1"), AIMessageChunk(content="Hi")):
         message = message.model_copy(update={"usage_metadata": {"total_cost": 0}})
         assert_same(again(message), message)

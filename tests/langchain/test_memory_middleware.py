@@ -808,7 +808,7 @@ def test_a_question_that_cannot_be_stored(
 def gone() -> Iterator[ValkeyConnection]:
     """A connection to a server that is no more."""
     with EmbeddedValkey() as server:
-        url = f"{server.url}?connection_timeout=0.3&request_timeout=0.3"
+        url = f"{server.url}?connection_timeout=0.1&request_timeout=0.1"
     with ValkeyConnection.from_url(url) as connection:
         yield connection
 
@@ -940,9 +940,7 @@ def _adding() -> AIMessage:
     return calling(("add", {"a": 1, "b": 2}))
 
 
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str, is_async: bool) -> None:
-    ask = Asking(is_async=is_async)
+def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str, ask_once: Asking) -> None:
     memory = LongTermMemory(
         Words(), connection=cluster_connection, index_name=prefix[:-1], search="exact"
     )
@@ -952,7 +950,7 @@ def test_in_a_cluster(cluster_connection: ValkeyConnection, prefix: str, is_asyn
     agent = create_agent(model, middleware=[middleware])
     try:
         for number in range(3):
-            ask(agent, f"Tea {number}", f"s{number % 2}")
+            ask_once(agent, f"Tea {number}", f"s{number % 2}")
         assert "user: Tea 1" in model.notes[-1]
         assert [one.text for one in model.heard[-1][1:]] == ["Tea 0", "Yes: Tea 0", "Tea 2"]
         sessions = SessionStore(connection=cluster_connection, key_prefix=prefix)
