@@ -92,6 +92,12 @@ def test_a_budget(make_beside: Any) -> None:
     assert memory.notes("Hello", reserve=390).system_text() == ""
 
 
+def test_all_that_there_is(make_beside: Any) -> None:
+    memory = make_beside(k=2**53, facts=2**53, within_session=True)
+    memory.store.long_term.remember("Mara cannot swim.", user_id="mara")
+    assert texts(memory.notes("Can I swim?", seen={"q1"}).facts) == ["Mara cannot swim."]
+
+
 def test_a_conversation_belongs_to_one_user(make_beside: Any) -> None:
     mara = make_beside(title="A talk")
     mara.check_owner()

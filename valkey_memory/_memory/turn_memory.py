@@ -131,7 +131,7 @@ class TurnMemory(Generic[M]):
         answers: list[Any] = []
         if settings.k and text.strip():
             # Those that are facts are told as facts, and others take their places.
-            most = settings.k + settings.facts + more
+            most = min(settings.k + settings.facts + more, MAXIMUM)
             asked = wanted(text, recallable, most, "hybrid", None, 0, None)
             recalled, answers = yield from recall_beside_plan(
                 plans, memory._texts.embedder, asked, memory._rules.language, beside
