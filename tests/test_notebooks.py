@@ -102,8 +102,18 @@ def execute(path: Path, folder: Path) -> NotebookNode:
     return executed
 
 
+DAILY = {"01_getting_started", "07_memory_across_sessions", "09_agents_that_remember"}
+"""The others are run with the long tests: each starts a kernel, and imports frameworks anew."""
+
+
 @pytest.mark.slow
-@each_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (path.stem not in DAILY))
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs_and_shows_what_is_stored(path: Path, tmp_path: Path) -> None:
     executed = execute(path, tmp_path)  # raises CellExecutionError where a cell fails
     for cell in code_cells(executed):

@@ -35,6 +35,19 @@ BACKENDS: dict[str, dict[str, Any]] = {
 _FACES = ("sync", "async")
 
 
+_ALWAYS = ("hash", "exact")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Both faces run the same plans: on some backends the second is for the long tests."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        here = item.path.is_relative_to(Path(__file__).parent)
+        if here and params.get("face") == "async" and params.get("backend", "exact") not in _ALWAYS:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield
