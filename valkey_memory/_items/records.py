@@ -118,7 +118,10 @@ def encode(value: Mapping[str, Any], namespace: Namespace, key: str) -> tuple[di
     if not isinstance(value, Mapping):
         raise InvalidArgumentError(f"{where} must be a dict, not {shown(value)}")
     plain: dict[str, Any] = _plain(value, where, 0)
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise InvalidArgumentError(f"{where} cannot be stored: {error}") from error
     try:
         text.encode()
     except UnicodeEncodeError:  # escaped, what is no valid Unicode comes back as it is
