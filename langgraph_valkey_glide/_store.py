@@ -51,7 +51,8 @@ class ValkeyStore(BaseStore):
     All of ``BaseStore``, native in sync and async: filters on any field, search by meaning with
     several vectors per item, TTLs, namespaces by prefix, suffix and wildcard. It needs a plain
     Valkey; on a server with valkey-search, searches by meaning run there, elsewhere exactly in the
-    client. Safe to share between threads and event loops; pickles open their own connection.
+    client. Without ``query`` items come by namespace and key. Safe to share between threads and
+    event loops; pickles open their own connection.
 
     Examples:
         >>> from langgraph_valkey_glide import ValkeyStore
