@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from langgraph.store.base import GetOp, Op, PutOp
 
 from langgraph_valkey_glide import ValkeySaver, ValkeyStore
