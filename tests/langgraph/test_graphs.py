@@ -137,8 +137,9 @@ def delta_graph(saver: Any) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-@pytest.mark.parametrize("durability", DURABILITY)
-@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize(
+    ("durability", "prune"), [("sync", True), ("async", False), ("exit", True)]
+)
 def test_delta_channels(
     make_graph: Any, make_plain_saver: Any, durability: str, prune: bool
 ) -> None:
