@@ -90,17 +90,15 @@ def read(namespace: Namespace, key: str, fields: Sequence[bytes | None]) -> Stor
             raise ValueError("its value is no JSON object")  # noqa: TRY004 - as all else below
         item = Item(namespace, key, found, _moment(created), _moment(updated))
         return Stored(
-            item, None if ttl is None else int(ttl), None if vectors is None else _parsed(vectors)
+            item,
+            None if ttl is None else int(ttl),
+            None if vectors is None else Vectors.parse(vectors),
         )
     except (ValueError, OverflowError, RecursionError) as error:
         raise DocumentError(
             f"item {shown(key)} in {shown(namespace)} cannot be read: {error}. It was left as it "
             "is; put it anew, or delete it"
         ) from error
-
-
-def _parsed(vectors: bytes) -> Vectors:
-    return Vectors.parse(vectors)
 
 
 def _moment(seconds: bytes | None) -> datetime:
