@@ -64,7 +64,7 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         key_prefix: What stands before the thread id in keys; no braces. Change it per application
-            or tenant.
+            or tenant, so that none begins with another.
         ttl: Seconds (or a timedelta) after which a thread expires with all its checkpoints. Each
             write restarts it. None, the default, sets no expiry and keeps one that is there.
         refresh_ttl_on_read: Reading a thread restarts its TTL, too, in the same round trip.

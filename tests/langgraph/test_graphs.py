@@ -56,7 +56,7 @@ def test_the_state_while_it_waits(make_graph: Any) -> None:
     assert inner.config["configurable"]["checkpoint_ns"].startswith("sub:")
 
 
-@pytest.mark.parametrize("durability", DURABILITY)
+@pytest.mark.parametrize("durability", ["async", "exit"])
 def test_a_node_that_failed_is_done_again_alone(make_graph: Any, durability: str) -> None:
     """The writes of the tasks beside it are kept."""
     calls: list[str] = []
