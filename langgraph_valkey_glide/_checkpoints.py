@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
     PendingWrite,
-    get_checkpoint_id,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -28,17 +27,31 @@ from valkey_memory.adapters import History, New, Saved, Typed, Write, shown
 
 def place(config: RunnableConfig) -> tuple[str, str, str | None]:
     """The thread, namespace and checkpoint that a config names."""
-    found: dict[str, Any] = config.get("configurable") or {}
+    found = _configurable(config)
     if "thread_id" not in found:
         raise InvalidArgumentError(
             "the config names no thread: pass {'configurable': {'thread_id': ...}}"
         )
-    checkpoint_id = found.get("checkpoint_id")
     return (
         id_text(found["thread_id"], "thread_id"),
         id_text(found.get("checkpoint_ns") or "", "checkpoint_ns"),
-        id_text(checkpoint_id, "checkpoint_id") if checkpoint_id else None,
+        _checkpoint_id(found),
     )
+
+
+def _configurable(config: RunnableConfig) -> Mapping[str, Any]:
+    found = config.get("configurable") or {} if isinstance(config, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise InvalidArgumentError(
+            "a config is a dict such as {'configurable': {'thread_id': ...}}, "
+            f"not {shown(config)}"
+        )
+    return found
+
+
+def _checkpoint_id(configurable: Mapping[str, Any]) -> str | None:
+    found = configurable.get("checkpoint_id")
+    return id_text(found, "checkpoint_id") if found else None
 
 
 def named(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
@@ -66,7 +79,9 @@ def id_text(value: object, name: str) -> str:
 
 
 def texts(values: Sequence[object], name: str) -> list[str]:
-    """``id_text`` of several."""
+    """``id_text`` of several. One text is no list of them: its letters may be ids of others."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"give a list of {name}s, not {shown(values)}")
     return [id_text(value, name) for value in values]
 
 
@@ -93,18 +108,21 @@ def query(
 ) -> dict[str, Any]:
     """What a walk over checkpoints is asked for."""
 
+    if wanted is not None and not isinstance(wanted, Mapping):
+        raise InvalidArgumentError(f"filter must be a dict or None, not {shown(wanted)}")
+
     def matches(state: Typed) -> bool:
         _, metadata = serde.loads_typed(state)
         return all(metadata.get(key) == value for key, value in (wanted or {}).items())
 
     found: dict[str, Any] = {
-        "before": (get_checkpoint_id(before) or None) if before else None,
+        "before": _checkpoint_id(_configurable(before)) if before else None,
         "matches": matches if wanted else None,
         "limit": limit,
     }
     if config:
         thread_id, namespace, checkpoint_id = place(config)
-        if config["configurable"].get("checkpoint_ns") is not None:
+        if _configurable(config).get("checkpoint_ns") is not None:
             found["namespace"] = namespace
         found |= {"thread_id": thread_id, "checkpoint_id": checkpoint_id}
     return found

@@ -64,7 +64,7 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
         connection: A ``ValkeyConnection``, instead of ``url``.
         key_prefix: What stands before the thread id in keys; no braces. Change it per application
-            or tenant.
+            or tenant, so that none begins with another.
         ttl: Seconds (or a timedelta) after which a thread expires with all its checkpoints. Each
             write restarts it. None, the default, sets no expiry and keeps one that is there.
         refresh_ttl_on_read: Reading a thread restarts its TTL, too, in the same round trip.
@@ -256,17 +256,19 @@ class ValkeySaver(BaseCheckpointSaver[str]):
 
         Round trips: one, however long the way is.
         """
-        if not channels:
+        wanted = texts(channels, "channel")
+        if not wanted:
             return {}
-        return histories(self.serde, self._store.history(*place(config), channels))
+        return histories(self.serde, self._store.history(*place(config), wanted))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Async ``get_delta_channel_history``."""
-        if not channels:
+        wanted = texts(channels, "channel")
+        if not wanted:
             return {}
-        return histories(self.serde, await self._store.ahistory(*place(config), channels))
+        return histories(self.serde, await self._store.ahistory(*place(config), wanted))
 
     # Threads
 
@@ -342,9 +344,9 @@ class ValkeySaver(BaseCheckpointSaver[str]):
         """The version of a channel after ``current``: a counter and a random part, as a text.
 
         Two branches of a thread count alike; the random part keeps their values apart. A thread
-        that another saver began with numbers goes on with numbers.
+        that another saver began with numbers goes on with numbers, by steps of a random size.
         """
         if isinstance(current, (int, float)):
-            return current + 1
+            return current + 1 + secrets.randbelow(2**32)
         count = int(current.partition(".")[0]) + 1 if current else 1
         return f"{count:032}.{secrets.randbelow(10**16):016}"

@@ -51,7 +51,8 @@ class ValkeyStore(BaseStore):
     All of ``BaseStore``, native in sync and async: filters on any field, search by meaning with
     several vectors per item, TTLs, namespaces by prefix, suffix and wildcard. It needs a plain
     Valkey; on a server with valkey-search, searches by meaning run there, elsewhere exactly in the
-    client. Safe to share between threads and event loops; pickles open their own connection.
+    client. Without ``query`` items come by namespace and key. Safe to share between threads and
+    event loops; pickles open their own connection.
 
     Examples:
         >>> from langgraph_valkey_glide import ValkeyStore
@@ -101,9 +102,10 @@ class ValkeyStore(BaseStore):
         ExactSearchLimitError: From a search by meaning in the client, among too many vectors.
         ConnectionFailedError, OperationTimeoutError, CommandError: From any method.
 
-    Round trips: get and put one; so is a batch of them. Put with ``index``: one that writes the
-    vectors before, and one that deletes those of an item that was there. Search without ``query``:
-    two per page of 200 items, with ``query`` two; one more where TTLs are restarted.
+    Round trips: get and put one; so is a batch of them. Put in a cluster: one more. Put with
+    ``index``: one that writes the vectors before, and one that deletes those of an item that was
+    there. Search without ``query``: two per page of 200 items, with ``query`` two; one more where
+    TTLs are restarted.
     """
 
     supports_ttl = True
@@ -162,7 +164,7 @@ class ValkeyStore(BaseStore):
         Raises:
             InvalidNamespaceError, InvalidArgumentError, FilterError: Nothing was done.
 
-        Round trips: one for all gets and puts, outside of a cluster in one transaction.
+        Round trips: one for all gets and puts, in one transaction; in a cluster two.
         """
         given = list(ops)
         results = self.items.batch(map(self._operation, given))

@@ -79,9 +79,15 @@ def cluster_connection(cluster_url: str) -> Iterator[ValkeyConnection]:
 
 
 @pytest.fixture(params=["standalone", "cluster"])
-def connection(request: pytest.FixtureRequest) -> ValkeyConnection:
+def topology(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def connection(request: pytest.FixtureRequest, topology: str) -> ValkeyConnection:
     """A connection to each topology in turn."""
-    found: ValkeyConnection = request.getfixturevalue(f"{request.param}_connection")
+    found: ValkeyConnection = request.getfixturevalue(f"{topology}_connection")
     return found
 
 

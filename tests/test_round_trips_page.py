@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.store.base import GetOp, Op, PutOp
 
-from langgraph_valkey_glide import ValkeySaver
+from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
     ConversationMemory,
     Document,
@@ -157,6 +158,32 @@ CHECKPOINTS: dict[str, Action] = {
 }
 
 
+ALICE = ("users", "alice")
+BATCH: list[Op] = [
+    *(GetOp(ALICE, f"{n}") for n in range(10)),
+    *(PutOp(ALICE, f"new{n}", {"n": n}) for n in range(10)),
+]
+STORE: dict[str, Action] = {
+    "`put`": lambda s: s.put(ALICE, "1", {"n": 1}),
+    "`put` with a TTL": lambda s: s.put(ALICE, "brief", {"brief": 1}, ttl=5),
+    "`get`": lambda s: s.get(ALICE, "1"),
+    "`get`, with `refresh_ttl=False`": lambda s: s.get(ALICE, "1", refresh_ttl=False),
+    "`batch`, here of 10 gets and 10 puts": lambda s: s.batch(BATCH),
+    "`search`, here of 3 items": lambda s: s.search(ALICE, limit=3),
+    "`search` that reads an item with a TTL": lambda s: s.search(ALICE, filter={"brief": 1}),
+    "`search` with a filter, per 200 items": lambda s: s.search(ALICE, filter={"n": 1}, limit=1),
+    "`list_namespaces`, here of 2": lambda s: s.list_namespaces(),
+    "`delete`": lambda s: s.delete(ALICE, "1"),
+    "`delete_namespace`, here of 1 item": lambda s: s.delete_namespace(("users", "bob")),
+}
+STORE_BY_MEANING: dict[str, Action] = {
+    "`search` with a query": lambda s: s.search(ALICE, query="tea", limit=1),
+    "`put` of a new item, with `index`": lambda s: s.put(ALICE, "new", {"text": "green tea"}),
+    "`put` of one that was there, with `index`": lambda s: s.put(ALICE, "1", {"text": "tea"}),
+    "`delete`, with `index`": lambda s: s.delete(ALICE, "1"),
+}
+
+
 def of(store: MessageStore) -> SessionStore:
     """The sessions of a store."""
     return SessionStore(connection=store.connection, key_prefix=store.key("x")[:-1])
@@ -292,6 +319,25 @@ def test_checkpoints() -> None:
                 where = put(saver, where, values, versions={"b": str(step)})
                 saver.put_writes(where, [("b", step)], "task")
         assert measured(server, connection, saver, CHECKPOINTS) == table("Checkpoints")
+
+
+def test_store() -> None:
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        plain = ValkeyStore(connection=connection)
+        notes = ValkeyStore(
+            name="notes",
+            connection=connection,
+            index={"embed": Words(), "dims": 64, "fields": ["text"]},
+            search="exact",
+        )
+        for number in range(3):
+            plain.put(ALICE, f"{number}", {"n": number})
+            notes.put(ALICE, f"{number}", {"text": f"{number} teas"})
+        plain.put(("users", "bob"), "1", {"n": 1})
+        notes.search(ALICE, query="tea")  # reads all vectors
+        rows = measured(server, connection, plain, STORE)
+        rows += measured(server, connection, notes, STORE_BY_MEANING)
+        assert rows == table("Store")
 
 
 def test_exact_search() -> None:

@@ -28,11 +28,10 @@ def name() -> str:
     return f"test-{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["sync", "async"])
-def items(request: pytest.FixtureRequest, connection: ValkeyConnection, name: str) -> Any:
-    """An ItemStore without vectors, in its sync and its async face, on each topology."""
-    store = ItemStore(name, connection=connection)
-    return Face(store, is_async=request.param == "async")
+@pytest.fixture
+def items(topology: str, connection: ValkeyConnection, name: str) -> Any:
+    """An ItemStore without vectors: its sync face on one server, its async face on a cluster."""
+    return Face(ItemStore(name, connection=connection), is_async=topology == "cluster")
 
 
 @pytest.fixture(params=[*SEARCHES, "cluster"])

@@ -321,6 +321,13 @@ def test_a_value_that_is_no_json(value: Any, why: str) -> None:
     assert why in str(error.value)
 
 
+def test_an_integer_that_is_too_long() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"'k' in \('a',\) cannot be stored.*4300 digits"
+    ):
+        PutItem(("a",), "k", {"n": 10**5000})
+
+
 def test_a_value_nested_too_deep() -> None:
     value: dict[str, Any] = {}
     for _ in range(2_000):

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import EmbeddedValkey, PermissionDeniedError, WriteRefusedError
+from valkey_memory import (
+    EmbeddedValkey,
+    KeyTypeError,
+    PermissionDeniedError,
+    ValkeyConnection,
+    WriteRefusedError,
+)
 from valkey_memory.adapters import GetItem, ItemStore, ListNamespaces, PutItem, SearchItems
 
-from ..servers import admin
+from ..servers import admin, send
 
 ALICE = ("users", "alice")
 
@@ -35,6 +41,18 @@ def test_a_full_server_is_read_and_emptied(name: str) -> None:
         assert store.delete_namespace(("users",)) == 2
         admin(server.port, "CONFIG", "SET", "maxmemory", "0")
         assert found(store) == []
+
+
+def test_in_a_cluster_an_item_is_listed_before_it_is_written(
+    cluster_connection: ValkeyConnection, name: str
+) -> None:
+    """Where the node of the list refuses, no item is left that nobody would find and delete."""
+    store = ItemStore(name, connection=cluster_connection)
+    send(cluster_connection, "SET", f"{{{name}}}:items", "mine")
+    with pytest.raises(KeyTypeError):
+        store.batch([PutItem(ALICE, f"{n}", {"n": n}) for n in range(20)])
+    assert store.batch([GetItem(ALICE, f"{n}") for n in range(20)]) == [None] * 20
+    assert send(cluster_connection, "GET", f"{{{name}}}:items") == b"mine"
 
 
 def test_a_user_who_may_only_read(name: str) -> None:

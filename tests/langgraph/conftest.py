@@ -33,8 +33,10 @@ def make_plain_saver(connection: ValkeyConnection, prefix: str) -> Any:
 
 
 @pytest.fixture
-def make_saver(make_plain_saver: Any, is_async: bool) -> Any:
-    """The same, seen through its sync and its async face."""
+def make_saver(make_plain_saver: Any, topology: str) -> Any:
+    """The same, seen through its sync face on one server, and its async face on a cluster: faces
+    share their plans, and graphs run in each of the four."""
+    is_async = topology == "cluster"
     return lambda **options: SaverFace(make_plain_saver(**options), is_async=is_async)
 
 

@@ -56,7 +56,7 @@ def test_the_state_while_it_waits(make_graph: Any) -> None:
     assert inner.config["configurable"]["checkpoint_ns"].startswith("sub:")
 
 
-@pytest.mark.parametrize("durability", DURABILITY)
+@pytest.mark.parametrize("durability", ["async", "exit"])
 def test_a_node_that_failed_is_done_again_alone(make_graph: Any, durability: str) -> None:
     """The writes of the tasks beside it are kept."""
     calls: list[str] = []
@@ -137,8 +137,9 @@ def delta_graph(saver: Any) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-@pytest.mark.parametrize("durability", DURABILITY)
-@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize(
+    ("durability", "prune"), [("sync", True), ("async", False), ("exit", True)]
+)
 def test_delta_channels(
     make_graph: Any, make_plain_saver: Any, durability: str, prune: bool
 ) -> None:

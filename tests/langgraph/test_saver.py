@@ -140,11 +140,16 @@ def test_versions_grow() -> None:
     assert saver.get_next_version(version, None) != saver.get_next_version(version, None)
 
 
-@pytest.mark.parametrize(("of_another", "after"), [(7, 8), (2.5, 3.5)])
-def test_a_thread_that_began_with_numbers_goes_on_with_numbers(
-    of_another: float, after: float
-) -> None:
-    assert ValkeySaver(url="valkey://localhost:1").get_next_version(of_another, None) == after
+@pytest.mark.parametrize("of_another", [0, 7, 2.5])
+def test_a_thread_that_began_with_numbers_goes_on_with_numbers(of_another: float) -> None:
+    """LangGraph compares them, so they stay numbers; two branches do not count alike."""
+    saver = ValkeySaver(url="valkey://localhost:1")
+    one, other = (saver.get_next_version(of_another, None) for _ in range(2))
+    assert type(one) is type(of_another)
+    assert one > of_another
+    assert other > of_another
+    assert one != other
+    assert JsonPlusSerializer().loads_typed(JsonPlusSerializer().dumps_typed(one)) == one
 
 
 def test_versions_sort_among_those_of_other_savers() -> None:
@@ -239,14 +244,14 @@ def test_list_over_all_namespaces_and_threads(saver: Any) -> None:
     assert saver.list(config("a", "", newest_first[-1]), before={"configurable": stored[0]}) == []
 
 
-@pytest.mark.parametrize("limit", [None, 0, 1, 7, 45, 1000])
-def test_list_goes_in_pages(saver: Any, limit: int | None) -> None:
+def test_list_goes_in_pages(saver: Any) -> None:
     stored = [put(saver, config("t"), {"n": n}, odd=n % 2)["configurable"] for n in range(45)]
     newest_first = [one["checkpoint_id"] for one in reversed(stored)]
-    assert ids(saver.list(config("t"), limit=limit)) == newest_first[:limit]
     odd = [one["checkpoint_id"] for one in reversed(stored[1::2])]
-    assert ids(saver.list(config("t"), filter={"odd": 1}, limit=limit)) == odd[:limit]
-    assert saver.list(config("t"), filter={"odd": 1, "missing": 1}, limit=limit) == []
+    for limit in (None, 0, 1, 7, 45, 1000):
+        assert ids(saver.list(config("t"), limit=limit)) == newest_first[:limit]
+        assert ids(saver.list(config("t"), filter={"odd": 1}, limit=limit)) == odd[:limit]
+        assert saver.list(config("t"), filter={"odd": 1, "missing": 1}, limit=limit) == []
 
 
 def test_large_values_are_read_in_several_pages(make_plain_saver: Any) -> None:
@@ -540,6 +545,50 @@ def test_a_config_without_a_thread(saver: Any) -> None:
     for wrong in ({}, {"configurable": {}}):
         with pytest.raises(InvalidArgumentError, match="names no thread"):
             saver.get_tuple(wrong)
+    for wrong in (None, "t", {"configurable": "thread_id"}):
+        with pytest.raises(InvalidArgumentError, match="a config is a dict such as"):
+            saver.get_tuple(wrong)
+
+
+def test_one_id_is_no_list_of_ids(saver: Any) -> None:
+    """Its letters may be the ids of other threads."""
+    put(saver, config("t"), {"a": 1}, run_id="r")
+    calls: list[Callable[[Any], Any]] = [
+        lambda given: saver.prune(given, strategy="delete"),
+        saver.prune,
+        saver.delete_for_runs,
+        lambda given: saver.get_delta_channel_history(config=config("t"), channels=given),
+    ]
+    wrong: Any
+    for wrong in ("rt", b"t", None, 5):
+        for call in calls:
+            with pytest.raises(InvalidArgumentError, match="give a list of"):
+                call(wrong)
+    assert len(saver.list(config("t"))) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit": -1},
+        {"limit": 1.5},
+        {"limit": "1"},
+        {"filter": "run"},
+        {"filter": [("a", 1)]},
+        {"before": "t"},
+        {"before": config("t", "", 1.5)},
+    ],
+    ids=str,
+)
+def test_a_list_that_cannot_be(saver: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        saver.list(config("t"), **options)
+
+
+def test_before_an_id_that_is_a_uuid(saver: Any) -> None:
+    older, newer = (put(saver, config("t"))["configurable"]["checkpoint_id"] for _ in range(2))
+    before = config("t", "", UUID(newer))
+    assert ids(saver.list(config("t"), before=before)) == [older]
 
 
 @pytest.mark.parametrize("bad", ["\ud800", 1.5])
@@ -552,9 +601,15 @@ def test_a_namespace_that_is_no_text(saver: Any, bad: Any) -> None:
         saver.list(config("t", bad))
 
 
-def test_writes_need_a_checkpoint(saver: Any) -> None:
+def test_writes_need_a_checkpoint_and_names(saver: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="checkpoint id"):
         saver.put_writes(config("t"), [("a", 1)], "task")
+    where = config("t", "", "c")
+    wrong: Any
+    for wrong in (([("a", 1)], None), ([("a", 1)], 5), ([(1, 1)], "task"), ([("a", 1)], "t", None)):
+        with pytest.raises(InvalidArgumentError, match="a name must be a string"):
+            saver.put_writes(where, *wrong)
+    assert saver.list({"configurable": {"thread_id": "t"}}) == []
 
 
 # What else is there

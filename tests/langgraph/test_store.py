@@ -61,9 +61,10 @@ def plain(connection: ValkeyConnection, name: str) -> ValkeyStore:
     return ValkeyStore(name=name, connection=connection)
 
 
-@pytest.fixture(params=["sync", "async"])
-def store(request: pytest.FixtureRequest, plain: ValkeyStore) -> Any:
-    return Face(plain, is_async=request.param == "async")
+@pytest.fixture
+def store(topology: str, plain: ValkeyStore) -> Any:
+    """Its sync face on one server, and its async face on a cluster."""
+    return Face(plain, is_async=topology == "cluster")
 
 
 @pytest.fixture(params=["exact", "hash"])

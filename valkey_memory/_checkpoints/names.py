@@ -33,8 +33,10 @@ def part(text: str) -> bytes:
     """A part of a name.
 
     Raises:
-        InvalidArgumentError: It is not valid Unicode.
+        InvalidArgumentError: It is no text, or not valid Unicode.
     """
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"a name must be a string, not {shown(text)}")
     if "\0" in text or "\1" in text:
         text = text.replace("\1", "\1\2").replace("\0", "\1\1")
     try:

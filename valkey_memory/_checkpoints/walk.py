@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from .. import _keys
+from .._arguments import check_count
 from .._plans import Plan, Request, Scan, ScanPage, change_plan
 from .changes import Page, Thread
 from .names import LINKS, name, texts_of
@@ -85,10 +86,11 @@ class Walk:
         self._checkpoint_id = checkpoint_id
         self._before = before
         self._matches = matches
+        check_count(limit, "limit", minimum=0, optional=True)
         self._left = limit
         self._unseen: list[Place] | None = None
         self._wanted: list[Place] = []
-        self.finished = limit is not None and limit <= 0
+        self.finished = limit == 0
 
     def page_plan(self) -> Plan[list[Saved]]:
         """The next checkpoints, whole. One round trip, and one to find them before the first page.

@@ -120,7 +120,9 @@ class ItemPlans:
     ) -> Plan[list[Stored | None]]:
         """Get and put items in one round trip; what was got is as it was before.
 
-        Vectors are written before and deleted behind it, in round trips of their own.
+        Vectors are written before and deleted behind it, in round trips of their own. So is the
+        list in a cluster: one of its nodes may fail, and an item that is not listed is found by no
+        search, and by nobody who wants to delete all.
         """
         if not gets and not puts:
             return []
@@ -131,6 +133,9 @@ class ItemPlans:
         got = [changes.get(self.store, one) for one in gets]
         changed = [changes.put(self.store, one, versions.get(one.entry)) for one in puts]
         before, behind = self._listed(puts, versions, cluster=cluster)
+        if cluster and before:
+            yield from changes_plan(*before)
+            before = []
         replies = iter((yield from changes_plan(*got, *before, *changed, *behind)))
         found: list[tuple[Stored | None, bool]] = list(islice(replies, len(got)))
         deque(islice(replies, len(before)), maxlen=0)

@@ -90,17 +90,15 @@ def read(namespace: Namespace, key: str, fields: Sequence[bytes | None]) -> Stor
             raise ValueError("its value is no JSON object")  # noqa: TRY004 - as all else below
         item = Item(namespace, key, found, _moment(created), _moment(updated))
         return Stored(
-            item, None if ttl is None else int(ttl), None if vectors is None else _parsed(vectors)
+            item,
+            None if ttl is None else int(ttl),
+            None if vectors is None else Vectors.parse(vectors),
         )
     except (ValueError, OverflowError, RecursionError) as error:
         raise DocumentError(
             f"item {shown(key)} in {shown(namespace)} cannot be read: {error}. It was left as it "
             "is; put it anew, or delete it"
         ) from error
-
-
-def _parsed(vectors: bytes) -> Vectors:
-    return Vectors.parse(vectors)
 
 
 def _moment(seconds: bytes | None) -> datetime:
@@ -118,7 +116,10 @@ def encode(value: Mapping[str, Any], namespace: Namespace, key: str) -> tuple[di
     if not isinstance(value, Mapping):
         raise InvalidArgumentError(f"{where} must be a dict, not {shown(value)}")
     plain: dict[str, Any] = _plain(value, where, 0)
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise InvalidArgumentError(f"{where} cannot be stored: {error}") from error
     try:
         text.encode()
     except UnicodeEncodeError:  # escaped, what is no valid Unicode comes back as it is

@@ -102,7 +102,8 @@ class ItemStore:
         """Carry out operations; their results, in order.
 
         All see the store as it was before; of several puts of one item the last counts. Gets and
-        puts of a batch are one round trip together, and one transaction outside of clusters.
+        puts of a batch are one round trip together, and one transaction outside of clusters. There
+        puts take two: one lists the items.
         """
         return self._reads.run(self.plans.batch_plan(list(operations)))
 
