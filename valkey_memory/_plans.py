@@ -341,9 +341,10 @@ _NAMED = 3
 
 
 def _all_of(operations: Sequence[str]) -> str:
-    """What several changes do, for errors: the first of many."""
-    named = " and ".join(operations[:_NAMED])
-    more = len(operations) - _NAMED
+    """What several changes do, for errors: the first of many, each once."""
+    different = list(dict.fromkeys(operations))
+    named = " and ".join(different[:_NAMED])
+    more = len(different) - _NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 

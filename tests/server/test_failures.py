@@ -18,6 +18,7 @@ from valkey_memory import (
     AuthenticationError,
     CommandError,
     ConnectionFailedError,
+    ConnectionLostError,
     EmbeddedValkey,
     KeyTypeError,
     MessageStore,
@@ -25,6 +26,7 @@ from valkey_memory import (
     ValkeyConnection,
     ValkeyMemoryError,
 )
+from valkey_memory._plans import Plan, Request
 
 from ..conftest import Face
 from ..conversations.test_message_lists import EDITS, said, texts
@@ -213,6 +215,25 @@ def test_a_server_without_memory(edit: str, options: dict[str, Any], full: Embed
 def full() -> Iterator[EmbeddedValkey]:
     with EmbeddedValkey(config={"maxmemory-policy": "noeviction"}) as server:
         yield server
+
+
+@faces
+def test_a_server_that_breaks_off_over_what_it_is_sent_is_not_hurried(is_async: bool) -> None:
+    """It answers all the while, so each try is made with a new connection."""
+    with (
+        EmbeddedValkey(config={"proto-max-bulk-len": "1mb"}) as server,
+        ValkeyConnection.from_url(f"{server.url}?request_timeout=1") as connection,
+    ):
+        commands = ("SET", "small", "x"), ("SET", "large", "x" * 2_000_000)
+
+        def plan() -> Plan[Any]:
+            return (yield Request("write", commands, atomic=True, repeatable=True))
+
+        with pytest.raises(ConnectionLostError):
+            asyncio.run(connection.arun(plan())) if is_async else connection.run(plan())
+        received = told(server.port, "INFO", "stats").partition(b"connections_received:")[2]
+        assert int(received.split()[0]) < 40
+        assert told(server.port, "EXISTS", "small") == b":0\r\n"
 
 
 Refusal = tuple[str, str, type[ValkeyMemoryError]]

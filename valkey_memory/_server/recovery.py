@@ -117,7 +117,8 @@ def recovered_plan(
             if unreachable is not None:
                 error = _unreachable(error, unreachable)
             break
-        if not somebody_answers:
+        # A server that answers, and breaks off again over what it was sent, is not hurried.
+        if not (somebody_answers and first):
             yield Pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         first, since = False, (yield Elapsed())
