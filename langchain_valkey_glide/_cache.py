@@ -34,7 +34,7 @@ class ValkeyCache(BaseCache):
         >>> model.invoke("What is the capital of France?").content  # no second call
         'Paris.'
         >>> cache.stats()
-        CacheStats(exact_hits=1, semantic_hits=0, misses=1, stores=1)
+        CacheStats(hits=1, misses=1, stores=1, semantic_hits=0, waits=0)
 
     Args:
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.

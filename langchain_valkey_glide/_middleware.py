@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
@@ -14,8 +14,10 @@ from langgraph.runtime import Runtime
 from valkey_memory import Context, InvalidArgumentError, LongTermMemory
 from valkey_memory.adapters import (
     MemoryBesideState,
+    OnError,
     TurnOptions,
     check_count,
+    check_on_error,
     turn_settings,
     with_options,
 )
@@ -32,8 +34,6 @@ from ._agent_turns import (
     without_tools,
 )
 from ._codec import LangChainCodec
-
-OnError: TypeAlias = Literal["raise", "warn"]
 
 _log = logging.getLogger("valkey_memory")
 
@@ -131,8 +131,6 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         for name, flag in (("tool_calls", tool_calls), ("within_session", within_session)):
             if not isinstance(flag, bool):
                 raise InvalidArgumentError(f"{name} must be True or False, not {flag!r:.80}")
-        if on_error not in ("raise", "warn"):
-            raise InvalidArgumentError(f'on_error must be "raise" or "warn", not {on_error!r:.80}')
         if title is not None and not callable(title):
             raise InvalidArgumentError(
                 f"title must be a function of the first question, or None, not {title!r:.80}"
@@ -144,7 +142,7 @@ class ValkeyMemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         self._owner = Owner(user_id, session_id)
         self._within_session = within_session
         self._tool_calls = tool_calls
-        self._on_error = on_error
+        self._on_error = check_on_error(on_error)
         self._title = title
         self._options = options
         self._runs = Runs()

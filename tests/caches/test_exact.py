@@ -70,7 +70,7 @@ def test_what_was_stored_is_found(make_exact: Any) -> None:
         place("a"): "one",
         place("b"): "two",
     }
-    assert cache.store.stats() == CacheStats(exact_hits=2, misses=1, stores=2)
+    assert cache.store.stats() == CacheStats(hits=2, misses=1, stores=2)
     assert cache.store.stats().hit_rate == pytest.approx(2 / 3)
     cache.set({place("a"): ("new", None)})
     assert cache.get([place("a")]) == {place("a"): "new"}
@@ -182,7 +182,7 @@ def test_a_ttl_that_cannot_be_is_refused(make_exact: Any, ttl: Any) -> None:
 
 
 def test_arguments_that_cannot_be_are_refused(make_exact: Any) -> None:
-    with pytest.raises(ConfigurationError, match="on_error"):
+    with pytest.raises(InvalidArgumentError, match="on_error"):
         make_exact(on_error="ignore")
     with pytest.raises(ConfigurationError, match="braces"):
         make_exact(key_prefix="{a}")
@@ -198,7 +198,7 @@ def test_what_cannot_be_read_is_a_miss_with_a_warning(
     cache = make_exact()
     cache.set({place("a"): ("damaged", None), place("b"): ("well", None), place("c"): ("", None)})
     assert cache.get([place("a"), place("b"), place("c")]) == {place("b"): "well"}
-    assert cache.store.stats() == CacheStats(exact_hits=1, misses=2, stores=2)
+    assert cache.store.stats() == CacheStats(hits=1, misses=2, stores=2)
     (record,) = caplog.records
     assert record.name == "valkey_memory"
     assert "is a miss" in record.message

@@ -7,9 +7,9 @@ in the log ``valkey_memory``; the next answer takes its place.
 from __future__ import annotations
 
 import logging
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
-from .._arguments import shown
+from .._arguments import OnError
 from .._attempts import attempted_plan
 from .._errors import ConfigurationError, InvalidArgumentError, MessageEncodeError
 from .._messages.values import BY_FOREIGN_DATA
@@ -18,9 +18,6 @@ from .._plans import Plan
 T = TypeVar("T")
 
 _log = logging.getLogger("valkey_memory")
-
-OnError: TypeAlias = Literal["raise", "warn"]
-"""What a cache does when the server or the embedding model fails: raise, or miss with a warning."""
 
 
 class AnswerCodec(Protocol[T]):
@@ -54,13 +51,6 @@ def storable(codec: AnswerCodec[T], answer: T) -> bytes | None:
     except MessageEncodeError as error:
         _log.warning("an answer is not cached: %s", error)
         return None
-
-
-def check_on_error(on_error: OnError) -> OnError:
-    """Return ``on_error``; raise ConfigurationError for what is none."""
-    if on_error not in ("raise", "warn"):
-        raise ConfigurationError(f'on_error {shown(on_error)} is unknown: "raise" or "warn"')
-    return on_error
 
 
 def forgiving_plan(plan: Plan[T], instead: T, on_error: OnError) -> Plan[T]:

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from .._arguments import TTL, check_text, shown, ttl_to_milliseconds
+from .._arguments import (
+    TTL,
+    OnError,
+    check_on_error,
+    check_text,
+    shown,
+    ttl_to_milliseconds,
+)
 from .._errors import ConfigurationError
 from .._filters.expressions import And, FieldType, Filter, TagIn
 from .._keys import digest, document_key
@@ -24,7 +31,7 @@ from .._vectors.limits import EXACT_LIMIT
 from .._vectors.matching import find_plan
 from .._vectors.storage import delete_plan
 from .._vectors.text_index import TextIndex
-from .answers import AnswerCodec, OnError, check_on_error, forgiving_plan, readable, storable
+from .answers import AnswerCodec, forgiving_plan, readable, storable
 from .counts import CacheStats, Counts
 
 T = TypeVar("T")
@@ -194,9 +201,9 @@ class SemanticCache(Generic[T]):
         question = self._question(asked)
         found = yield from forgiving_plan(self._find_plan(question), None, self._on_error)
         self._counts.add(
-            exact_hits=found is not None and found.similarity is None,
-            semantic_hits=found is not None and found.similarity is not None,
+            hits=found is not None,
             misses=found is None,
+            semantic_hits=found is not None and found.similarity is not None,
         )
         return found
 
@@ -272,11 +279,11 @@ class SemanticCache(Generic[T]):
 
     def _answers(self, document: Document, now_ms: int) -> list[T]:
         """The document's answer; none where it is over or cannot be read."""
-        metadata = document.metadata
-        if metadata.get("expires_ms", now_ms) + _GRACE_MS < now_ms:
-            return []
         key = document_key(self.index.name, document.id)
-        return readable(self._codec, str(metadata.get("answer")).encode(), key)
+        expires_ms, answer = (document.metadata.get(name) for name in ("expires_ms", "answer"))
+        if isinstance(expires_ms, int | float) and expires_ms + _GRACE_MS < now_ms:
+            return []
+        return readable(self._codec, str(answer).encode(errors="surrogatepass"), key)
 
     def _keep(self, question_id: str, vector: Sequence[float]) -> None:
         """Keep a vector for ``set``: who was told of no answer is about to pay for one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _keys
-from .._arguments import MAXIMUM, check_count, shown
+from .._arguments import MAXIMUM, TTL, check_count, check_span, shown
 from .._errors import InvalidArgumentError, KeyTypeError
 from .._plans import Now, Pause, Plan, Request, WriteToken, answered, change_plan, changes_plan
 from . import changes
@@ -165,18 +165,15 @@ class Follower:
         plans: RunPlans,
         run_id: str,
         after: RunEvent | str | None,
-        interval: float,
+        interval: TTL,
         *,
         until_end: bool,
     ) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int | float) or interval < 0.001:
-            raise InvalidArgumentError(
-                f"interval must be seconds, at least 0.001, not {shown(interval)}"
-            )
         plans.key(run_id)
         check_after(after)
         self._plans, self._run_id, self._after = plans, run_id, after
-        self._interval, self._until_end = interval, until_end
+        self._interval = check_span(interval, "interval") / 1000
+        self._until_end = until_end
         self._looked = self._at_end = self._ended = False
 
     def news_plan(self) -> Plan[list[RunEvent]]:

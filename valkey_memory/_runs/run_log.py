@@ -145,7 +145,7 @@ class RunLog:
         run_id: str,
         after: RunEvent | str | None = None,
         *,
-        interval: float = 0.5,
+        interval: TTL = 0.5,
         until_end: bool = True,
     ) -> Iterator[RunEvent]:
         """The events of a run as they come, those that are there first.
@@ -153,7 +153,8 @@ class RunLog:
         Args:
             run_id: The run; it need not have begun.
             after: Begin after this event, or after an event's id.
-            interval: Seconds between two looks. The connection is shared, so nothing blocks on it.
+            interval: Seconds (or a timedelta) between two looks. The connection is shared, so
+                nothing blocks on it.
             until_end: Stop after ``"run_end"`` or ``"run_error"``, where nothing follows. False
                 goes on for ever.
 
@@ -171,7 +172,7 @@ class RunLog:
         run_id: str,
         after: RunEvent | str | None = None,
         *,
-        interval: float = 0.5,
+        interval: TTL = 0.5,
         until_end: bool = True,
     ) -> AsyncIterator[RunEvent]:
         """Async ``follow``: ``async for event in log.afollow(run_id)``."""

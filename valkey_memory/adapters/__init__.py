@@ -3,11 +3,20 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, shown, with_options
-from .._caches.answers import AnswerCodec, OnError
+from .._arguments import (
+    TTL,
+    OnError,
+    check_count,
+    check_on_error,
+    check_span,
+    check_text,
+    shown,
+    with_options,
+)
+from .._caches.answers import AnswerCodec
 from .._caches.exact import ExactCache, Place
 from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
-from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_cache import ToolCacheOptions
 from .._caches.tool_results import ResultForm
 from .._caches.typed import pack_typed, unpack_typed
 from .._checkpoints.records import History, New, Saved, Typed, Write
@@ -134,6 +143,7 @@ __all__ = [
     "audio_block",
     "block_type",
     "check_count",
+    "check_on_error",
     "check_span",
     "check_text",
     "comparison",
