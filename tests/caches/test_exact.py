@@ -138,9 +138,9 @@ def test_clearing_leaves_what_is_not_the_caches(
 
 def test_thousands_are_cleared(make_exact: Any) -> None:
     cache = make_exact()
-    cache.set({place(str(n), (str(n % 2),)): ("x", None) for n in range(5_000)})
-    assert cache.clear([(("0",),)]) == 2_500
-    assert cache.clear() == 2_500
+    cache.set({place(str(n), (str(n % 2),)): ("x", None) for n in range(3_000)})
+    assert cache.clear([(("0",),)]) == 1_500
+    assert cache.clear() == 1_500
 
 
 def test_an_entry_has_a_key_that_is_known(prefix: str) -> None:

@@ -33,6 +33,7 @@ from .test_exact import HOSTILE
 Make = Callable[..., SemanticCache[str]]
 FaceOf = Callable[[Any], Any]
 
+ON_ONE_SERVER = pytest.mark.parametrize("backend", ["exact"])
 QUESTION = "what is the capital city of france"
 SIMILAR = "tell me what is the capital city of france"
 OTHER = "how do I bake bread"
@@ -119,12 +120,14 @@ def test_the_threshold_decides(make_semantic: Make) -> None:
     assert make_semantic(threshold=1).get(ask()) == Found("Paris")
 
 
+@ON_ONE_SERVER
 @pytest.mark.parametrize("threshold", [0, -0.1, 1.1, 92, True, "0.9", None, float("nan")])
 def test_a_threshold_that_cannot_be_is_refused(make_semantic: Make, threshold: Any) -> None:
     with pytest.raises(ConfigurationError, match="threshold"):
         make_semantic(threshold=threshold)
 
 
+@ON_ONE_SERVER
 @pytest.mark.parametrize("name", ["namespace", "user_id"])
 @pytest.mark.parametrize("value", ["", 1, "\ud800"])
 def test_a_scope_that_cannot_be_is_refused(make_semantic: Make, name: str, value: Any) -> None:

@@ -40,15 +40,13 @@ HOSTILE = [
 USERS = ["*", "a:b", "{a}"]
 
 
-@pytest.fixture(params=["sync", "async"])
-def make_cache(
-    request: pytest.FixtureRequest, connection: ValkeyConnection, prefix: str
-) -> Callable[..., Any]:
-    """Makes a ToolCache, seen through its sync and its async face, on each topology."""
+@pytest.fixture
+def make_cache(connection: ValkeyConnection, is_async: bool, prefix: str) -> Callable[..., Any]:
+    """Makes a ToolCache, seen through its sync face on one server, its async one on a cluster."""
 
     def make(**options: Any) -> Any:
         known: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
-        return Face(ToolCache(**(known | options)), is_async=request.param == "async")
+        return Face(ToolCache(**(known | options)), is_async=is_async)
 
     return make
 

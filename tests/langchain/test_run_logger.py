@@ -49,10 +49,22 @@ def ask(question: str) -> str:
     return str(interrupt(question))
 
 
+@pytest.fixture(params=["sync", "async", "stream"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How a chain or an agent is run."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def make_logger(connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyRunLogger]:
+def is_async(way: str) -> bool:
+    return way == "async"
+
+
+@pytest.fixture
+def make_logger(paired_connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyRunLogger]:
     def make(**options: Any) -> ValkeyRunLogger:
-        known: dict[str, Any] = {"connection": connection, "key_prefix": prefix}
+        known: dict[str, Any] = {"connection": paired_connection, "key_prefix": prefix}
         return ValkeyRunLogger(**(known | options))
 
     return make
@@ -63,15 +75,15 @@ def an_agent(*script: AIMessage, **options: Any) -> Any:
     return create_agent(model, [search, broken, ask], name="support", **options)
 
 
-@pytest.fixture(params=["sync", "async", "stream"])
-def invoke(request: pytest.FixtureRequest) -> Callable[..., Any]:
+@pytest.fixture
+def invoke(way: str) -> Callable[..., Any]:
     """Runs a chain or an agent in one of the ways to do so."""
 
     def invoke(runnable: Any, given: Any, logger: ValkeyRunLogger, **config: Any) -> Any:
         config = {"callbacks": [logger], **config}
-        if request.param == "sync":
+        if way == "sync":
             return runnable.invoke(given, config)
-        if request.param == "async":
+        if way == "async":
             return asyncio.run(runnable.ainvoke(given, config))
         return list(runnable.stream(given, config))[-1]
 

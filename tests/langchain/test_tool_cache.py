@@ -107,6 +107,11 @@ def _no_runs() -> None:
 
 
 @pytest.fixture
+def connection(paired_connection: ValkeyConnection) -> ValkeyConnection:
+    return paired_connection
+
+
+@pytest.fixture
 def cached(connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyToolCacheMiddleware]:
     def make(
         tools: Any = ("search", "table", "broken", "remember", "ask", "own_message"),
@@ -118,8 +123,8 @@ def cached(connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyToo
     return make
 
 
-@pytest.fixture(params=["sync", "async"])
-def results(request: pytest.FixtureRequest) -> Callable[..., list[ToolMessage]]:
+@pytest.fixture
+def results(is_async: bool) -> Callable[..., list[ToolMessage]]:
     """Runs an agent that makes the calls, and gives the messages of its tools."""
 
     def run(
@@ -129,10 +134,10 @@ def results(request: pytest.FixtureRequest) -> Callable[..., list[ToolMessage]]:
         before = middleware if isinstance(middleware, list) else [middleware]
         agent: Any = create_agent(model, TOOLS, middleware=before, context_schema=User)
         given = {"messages": [("user", "go")]}
-        if request.param == "sync":
-            state = agent.invoke(given, context=User(user))
-        else:
+        if is_async:
             state = asyncio.run(agent.ainvoke(given, context=User(user)))
+        else:
+            state = agent.invoke(given, context=User(user))
         assert state["messages"][-1].content == "done"
         return [one for one in state["messages"] if isinstance(one, ToolMessage)]
 

@@ -48,7 +48,6 @@ def ask(model: Any, question: Any, *, is_async: bool = False, **options: Any) ->
     return model.invoke(question, **options)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 def test_a_model_is_asked_once(make_cache: Make, is_async: bool) -> None:
     cache = make_cache()
     model = Counting(cache=cache, tool="search")
@@ -63,7 +62,6 @@ def test_a_model_is_asked_once(make_cache: Make, is_async: bool) -> None:
     assert cache.stats() == CacheStats(hits=1, misses=1, stores=1)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 def test_it_is_the_cache_of_all_models(make_cache: Make, is_async: bool) -> None:
     one, two, plain = Counting(), Counting(name_="two"), FakeListLLM(responses=["a", "b", "c"])
     with everywhere(make_cache()):
@@ -189,7 +187,6 @@ def test_it_shows_no_password() -> None:
     assert "namespace='a'" in repr(cache)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 def test_a_server_that_is_gone(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
     url = "valkey://127.0.0.1:1?connection_timeout=0.2&cluster=false"
     with ValkeyConnection.from_url(url) as connection:

@@ -185,7 +185,7 @@ class ExactCache(Generic[T]):
 
 
 def _checked(scope: Sequence[str]) -> Sequence[str]:
-    if isinstance(scope, str) or not all(isinstance(part, str) for part in scope):
+    if not isinstance(scope, list | tuple) or not all(isinstance(part, str) for part in scope):
         raise InvalidArgumentError(f"a namespace must be a tuple of strings, not {shown(scope)}")
     return scope
 
