@@ -287,6 +287,30 @@ def test_hostile_ids(make_log: Any) -> None:
     assert {run.run_id for run in log.runs(100)} == set(HOSTILE[1::2])
 
 
+def test_the_runs_of_a_user(make_log: Any, connection: ValkeyConnection, prefix: str) -> None:
+    log = make_log()
+    for run_id in HOSTILE:
+        log.append(run_id, "run_start", user_id="a*")
+    for run_id, user in (("of A", "A*"), ("of a", "a"), ("cut", None), ("cut", "a*"), ("no", None)):
+        log.append(run_id, "x", user_id=user)
+    log.append("began", "x", user_id="a*")
+    log.append("began", "more")
+    send(connection, "XADD", f"{prefix}foreign", "*", "user_id", "a*")
+    send(connection, "XADD", f"{prefix}%7b", "*", "user_id", b"\xff")
+    send(connection, "SET", f"{prefix}text", "a*")
+    assert log.read("cut")[1].user_id == "a*"
+    assert {run.run_id: run.user_id for run in log.runs(100)}["began"] == "a*"
+    assert log.clear(user_id="a*") == len(HOSTILE) + 3
+    assert log.clear(user_id="a*") == 0
+    assert {run.run_id for run in log.runs(100)} == {"of A", "of a", "no"}
+    assert send(connection, "GET", f"{prefix}text") == b"a*"
+    left = {key.decode().removeprefix(prefix) for key in send(connection, "KEYS", f"{prefix}*")}
+    assert left == {"of A", "of a", "no", "%7b", "text"}
+    for wrong in ("", None, 5):
+        with pytest.raises(InvalidArgumentError, match="user_id"):
+            log.clear(user_id=wrong)
+
+
 # Following
 
 
@@ -402,6 +426,7 @@ def test_without_a_server(is_async: bool) -> None:
         (lambda log: log.append("r", "a", [1]), "details"),
         (lambda log: log.append("r", "a", step=5), "step"),
         (lambda log: log.append("r", "a", parent=""), "parent"),
+        (lambda log: log.append("r", "a", user_id=""), "user_id"),
         (lambda log: log.read(None), "run_id"),
         (lambda log: log.read("r", after="yesterday"), "after"),
         (lambda log: log.read("r", after=1), "after"),
