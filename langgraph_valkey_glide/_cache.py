@@ -26,8 +26,9 @@ class ValkeyCache(BaseCache[ValueT]):
     """What nodes with a ``CachePolicy`` returned, in Valkey: for all processes, kept over restarts.
 
     Namespaces and keys are any texts, and never meet: ``("a:b",)`` is another namespace than
-    ``("a", "b")``. Values go through LangGraph's serialiser. One that cannot be read is a miss,
-    with a warning in the log ``valkey_memory``. Safe to share between threads and event loops.
+    ``("a", "b")``. Values go through LangGraph's serialiser. One that it refuses is not cached, and
+    one that cannot be read is a miss, each with a warning in the log ``valkey_memory``. Safe to
+    share between threads and event loops.
 
     Examples:
         >>> from langgraph.graph import START, StateGraph

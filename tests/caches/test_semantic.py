@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from valkey_memory import (
     CacheStats,
     ConfigurationError,
+    Document,
     EmbeddedValkey,
     InvalidArgumentError,
     UserData,
@@ -281,6 +282,24 @@ def test_what_cannot_be_read_is_a_miss(
     assert cache.get(ask()) is None
     assert cache.get(ask(SIMILAR)) is None
     assert any("is a miss" in record.message for record in caplog.records)
+    cache.set(ask(), "Paris")
+    assert cache.get(ask()) == Found("Paris")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"expires_ms": "soon"}, {"expires_ms": [1]}, {"answer": 5}, {"answer": None}, {}],
+    ids=repr,
+)
+def test_what_another_program_wrote_there(make_semantic: Make, odd: dict[str, Any]) -> None:
+    cache = make_semantic(ttl=60)
+    cache.set(ask(), "Paris")
+    (document,) = cache.index.page()
+    metadata = {**document.metadata, **odd} if odd else {}
+    cache.index.upsert(
+        [Document(document.id, document.content, metadata, [1.0] * cache.index.dimension)]
+    )
+    assert getattr(cache.get(ask()), "answer", None) in ("Paris", "5", "None")
     cache.set(ask(), "Paris")
     assert cache.get(ask()) == Found("Paris")
 

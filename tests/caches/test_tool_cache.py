@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from valkey_memory import (
+    CacheStats,
     ConfigurationError,
     ConnectionFailedError,
     EmbeddedValkey,
@@ -75,7 +76,7 @@ def test_a_call_is_made_once(make_cache: Any, tool: Tool) -> None:
     assert cache.get_or_call("search", {"q": "mate"}, tool) == {"run": 2}
     assert cache.get_or_call("fetch", {"q": "tea"}, tool) == {"run": 3}
     stats = cache.store.stats()
-    assert (stats.hits, stats.misses, stats.waits, stats.hit_rate) == (1, 3, 0, 0.25)
+    assert (stats, stats.hit_rate) == (CacheStats(hits=1, misses=3, stores=3), 0.25)
 
 
 def test_sync_and_async_tools_in_both_faces(make_cache: Any, tool: Tool) -> None:
@@ -231,8 +232,12 @@ def test_arguments_that_have_no_form(make_cache: Any, tool: Tool) -> None:
             make_cache().get_or_call("t", arguments, tool)
         make_cache(on_error="warn").get_or_call("t", arguments, tool)
     assert tool.runs == 3
-    with pytest.raises(InvalidArgumentError, match="dict"):
-        make_cache().get_or_call("t", [1], tool)
+    for on_error in ("raise", "warn"):
+        cache = make_cache(on_error=on_error)
+        with pytest.raises(InvalidArgumentError, match="dict"):
+            cache.get_or_call("t", [1], tool)
+        with pytest.raises(InvalidArgumentError, match="not what it gave: 'about tea'"):
+            cache.get_or_call("t", {}, "about tea")
 
 
 # Whose
@@ -262,9 +267,10 @@ def test_hostile_names_reach_nobody_else(make_cache: Any, tool: Tool) -> None:
     assert cache.clear() == len(HOSTILE) * (1 + len(USERS)) - 4 - (len(HOSTILE) - 1)
 
 
+@pytest.mark.parametrize("on_error", ["raise", "warn"])
 @pytest.mark.parametrize("name", ["", "\ud800", None, 5])
-def test_names_that_cannot_be(make_cache: Any, name: Any, tool: Tool) -> None:
-    cache = make_cache()
+def test_names_that_cannot_be(make_cache: Any, name: Any, tool: Tool, on_error: str) -> None:
+    cache = make_cache(on_error=on_error)
     with pytest.raises(InvalidArgumentError, match="tool"):
         cache.get_or_call(name, {}, tool)
     if name is not None:
@@ -563,6 +569,27 @@ def test_a_server_that_goes_while_the_tool_runs(caplog: pytest.LogCaptureFixture
 
             assert cache.get_or_call("t", {}, close_and_run) == "paid for"
     assert "store a result of the tool 't'" in caplog.text
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_fills_up_while_the_tool_runs(
+    is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for a result that was refused."""
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        cache = Face(ToolCache(connection=connection), is_async=is_async)
+
+        def fill_up() -> str:
+            send(connection, "CONFIG", "SET", "maxmemory", "1")
+            return "paid for"
+
+        assert cache.get_or_call("t", {}, fill_up) == "paid for"
+        assert "store a result of the tool 't'" in caplog.text
+        assert send(connection, "DBSIZE") == 0
+        send(connection, "CONFIG", "SET", "maxmemory", "0")
+        assert cache.get_or_call("t", {}, lambda: "again") == "again"
+        assert cache.get_or_call("t", {}, lambda: "more") == "again"
+        assert cache.store.stats() == CacheStats(hits=1, misses=2, stores=1)
 
 
 # Options

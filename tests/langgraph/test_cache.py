@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -261,6 +262,19 @@ def test_a_node_that_fails_is_not_cached(plain: Callable[..., ValkeyCache[Any]])
     assert invoke(graph, 1, is_async=False) == 1
     assert invoke(graph, 1, is_async=False) == 1
     assert len(calls) == 2
+
+
+def test_what_cannot_be_stored_stops_no_graph(
+    plain: Callable[..., ValkeyCache[Any]], is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    value: Any = threading.Lock()
+    builder = StateGraph(State)
+    builder.add_node("n", lambda state: {"square": value}, cache_policy=CachePolicy(ttl=60))
+    builder.add_edge(START, "n")
+    graph = builder.compile(cache=plain())
+    for _ in range(2):
+        assert invoke(graph, 1, is_async=is_async) is value
+    assert caplog.text.count("not cached") == 2
 
 
 def test_a_server_that_is_gone(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:

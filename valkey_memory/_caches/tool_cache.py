@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict, TypeVar, overload
 
 from .. import _keys
-from .._arguments import TTL, OnError, check_on_error, check_span
+from .._arguments import TTL, OnError, check_on_error, check_span, shown
+from .._errors import InvalidArgumentError
 from .._models.calls import of_function
 from .._plans import Plan
 from .._secrets import hide_url
@@ -105,6 +106,10 @@ class ToolCache:
         ttl: TTL | None,
         form: ResultForm[Any] | None,
     ) -> Plan[Any]:
+        if not callable(call):
+            raise InvalidArgumentError(
+                f"call must be a function that runs the tool, not what it gave: {shown(call)}"
+            )
         return self._plans.get_or_call_plan(
             tool,
             arguments,
