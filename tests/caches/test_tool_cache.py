@@ -421,19 +421,21 @@ async def test_twenty_tasks_run_it_once(connection: ValkeyConnection, prefix: st
     assert await asyncio.gather(*calls) == [{"run": 1}] * 20
 
 
+@pytest.mark.parametrize("is_async", [False])
 @pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_processes_run_it_once(connection: ValkeyConnection, prefix: str) -> None:
-    start, results = FORK.Barrier(6), FORK.Queue()
+    start, results = FORK.Barrier(4), FORK.Queue()
     arguments = connection.url, prefix, start, results
-    children = [FORK.Process(target=call_in_child, args=arguments) for _ in range(6)]
+    children = [FORK.Process(target=call_in_child, args=arguments) for _ in range(4)]
     for child in children:
         child.start()
-    assert [results.get(timeout=60) for _ in children] == [{"run": 1}] * 6
+    assert [results.get(timeout=60) for _ in children] == [{"run": 1}] * 4
     for child in children:
         child.join()
 
 
+@pytest.mark.parametrize("is_async", [False])
 @pytest.mark.forks
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_killed_holder_delays_no_longer_than_its_lease(

@@ -196,12 +196,10 @@ def test_run_ids(make_logger: Any, invoke: Any) -> None:
     assert {run.run_id for run in given.log.runs()} == {str(wanted), "thread 1"}
 
 
-@pytest.mark.parametrize("where", ["metadata", "configurable"])
-def test_whose_a_run_is(make_logger: Any, invoke: Any, where: str) -> None:
+def test_whose_a_run_is(make_logger: Any, invoke: Any) -> None:
     logger = make_logger(payloads=False)
     agent = an_agent(calling(("search", {"query": "tea"})))
-    given: dict[str, Any] = {where: {"user_id": "alice", "thread_id": "1"}}
-    invoke(agent, GO, logger, **given)
+    invoke(agent, GO, logger, metadata={"user_id": "alice"})
     invoke(agent, GO, logger, metadata={"user_id": 5})
     assert {event.user_id for event in events_of(logger)} == {None}
     (run,) = [run for run in logger.log.runs() if run.user_id]

@@ -165,6 +165,7 @@ class ToolCache:
             form: How results that are no plain values are stored; the faces use it.
 
         Raises:
+            InvalidArgumentError: An argument cannot work; whatever ``on_error`` says.
             MessageEncodeError: Arguments that JSON cannot hold without loss.
             ConnectionFailedError, OperationTimeoutError, KeyTypeError, CommandError: As
                 ``on_error`` says.
