@@ -184,7 +184,7 @@ TOOL_CACHE: dict[str, Action] = {
     "`delete` of a tool's result": lambda c: c.delete("t", {"n": 1}),
     "`clear` of tools' results, per 1,000 keys, here none": lambda c: c.clear(),
 }
-ANSWER = [Generation(text="Green.")]
+ANSWER: list[Generation] = [Generation(text="Green.")]
 NODES: dict[FullKey, tuple[int, int | None]] = {((str(n),), "k"): (n, 60) for n in range(10)}
 
 RUNS: dict[str, Action] = {

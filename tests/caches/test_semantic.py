@@ -297,7 +297,7 @@ def test_what_another_program_wrote_there(make_semantic: Make, odd: dict[str, An
     (document,) = cache.index.page()
     metadata = {**document.metadata, **odd} if odd else {}
     cache.index.upsert(
-        [Document(document.id, document.content, metadata, [1.0] * cache.index.dimension)]
+        [Document(document.id, document.content, metadata, [1.0] * (cache.index.dimension or 0))]
     )
     assert getattr(cache.get(ask()), "answer", None) in ("Paris", "5", "None")
     cache.set(ask(), "Paris")

@@ -28,6 +28,7 @@ from valkey_memory import (
     UserData,
     ValkeyConnection,
     VectorIndex,
+    forget_user,
 )
 from valkey_memory._conversations.erasing import BATCH
 from valkey_memory._keys import ERASING, sidecar, user_key
@@ -640,7 +641,12 @@ def test_a_failed_export_leaves_the_old_file(place: Place, tmp_path: Path) -> No
 # What other objects keep
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+@pytest.fixture
+def is_async(place: Place, cluster_connection: ValkeyConnection) -> bool:
+    """On the cluster alone: the plans are the same."""
+    return place.connection is cluster_connection
+
+
 def test_results_of_tools_and_runs_go_along(place: Place, is_async: bool) -> None:
     tools = ToolCache(connection=place.connection, key_prefix=f"tool:{place.prefix}")
     runs = RunLog(connection=place.connection, key_prefix=f"run:{place.prefix}")
@@ -653,7 +659,11 @@ def test_results_of_tools_and_runs_go_along(place: Place, is_async: bool) -> Non
     receipt = data.forget_user("alice")
     assert (receipt.conversations, receipt.cleared) == (1, 4)
     assert data.forget_user("alice").cleared == 0
-    assert (tools.clear(user_id="alice"), tools.clear()) == (0, 6)
+    more = forget_user(
+        "bob", connection=place.connection, key_prefix=place.prefix, indexes=[], also=[tools]
+    )
+    assert more.cleared == 3
+    assert (tools.clear(user_id="alice"), tools.clear()) == (0, 3)
     assert {run.run_id for run in runs.runs()} == {"of bob", "of alice*"}
 
 
@@ -674,7 +684,6 @@ class Keeper:
         return self.clear(user_id=user_id)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 def test_what_others_keep_is_looked_for_until_nothing_is_found(
     place: Place, is_async: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
