@@ -128,7 +128,7 @@ class ValkeyCache(BaseCache):
         return (namespace,) if llm_string is None else (namespace, (llm_string,))
 
     def _place(self, prompt: str, llm_string: str) -> Place:
-        return Place(self._scopes(llm_string, False), prompt)
+        return Place((*self._scopes(None, False), (llm_string,)), prompt)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self._entries.options(), "namespace": self._namespace}

@@ -286,6 +286,18 @@ def test_what_cannot_be_read_is_a_miss(
     assert cache.get(ask()) == Found("Paris")
 
 
+def test_an_answer_that_is_too_large_is_not_stored(
+    make_semantic: Make, face: FaceOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = make_semantic()
+    face(cache).set(ask(), "x" * 6_000_000)
+    assert "not cached: document" in caplog.text
+    assert face(cache).get(ask()) is None
+    assert cache.stats().stores == 0
+    with pytest.raises(InvalidArgumentError, match="model must be a string, not 5"):
+        face(cache).clear(5)
+
+
 @pytest.mark.parametrize(
     "odd",
     [{"expires_ms": "soon"}, {"expires_ms": [1]}, {"answer": 5}, {"answer": None}, {}],

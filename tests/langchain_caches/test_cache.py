@@ -103,6 +103,16 @@ def test_any_text_is_a_prompt_and_a_model(make_cache: Make, face: FaceOf) -> Non
     assert cache.lookup("a:", "b") is None
 
 
+@pytest.mark.parametrize("value", [None, 5, b"p"])
+def test_what_is_no_text_is_refused(make_cache: Make, face: FaceOf, value: Any) -> None:
+    cache = face(make_cache())
+    for prompt, model in ((value, "m"), ("p", value)):
+        with pytest.raises(InvalidArgumentError, match="string"):
+            cache.lookup(prompt, model)
+        with pytest.raises(InvalidArgumentError, match="string"):
+            cache.update(prompt, model, chat("x"))
+
+
 def test_tenants_never_meet(make_cache: Make, face: FaceOf) -> None:
     names = [None, *(name for name in HOSTILE if name and "\ud800" not in name)]
     caches = {name: face(make_cache(namespace=name)) for name in names}

@@ -719,7 +719,7 @@ def test_arguments(url: str) -> None:
         data.import_user("/nowhere/alice.jsonl")
     with pytest.raises(ConfigurationError, match="a list of names"):
         UserData(url=url, indexes="memory")
-    no_keepers: list[Any] = ["memory", ToolCache(url=url), [{}], None]
+    no_keepers: list[Any] = ["memory", ToolCache(url=url), [{}], [ToolCache], None]
     for also in no_keepers:
         with pytest.raises(ConfigurationError, match="also must be"):
             UserData(url=url, also=also)

@@ -7,6 +7,7 @@ its key, without embedding, and a similar one by one search.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ from .._arguments import (
     shown,
     ttl_to_milliseconds,
 )
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, DocumentError, InvalidArgumentError
 from .._filters.expressions import And, FieldType, Filter, TagIn
 from .._keys import digest, document_key
 from .._messages.values import is_unicode
@@ -35,6 +36,8 @@ from .answers import AnswerCodec, forgiving_plan, readable, storable
 from .counts import CacheStats, Counts
 
 T = TypeVar("T")
+
+_log = logging.getLogger("valkey_memory")
 
 FIELDS: dict[str, FieldType] = {
     "namespace": "tag",
@@ -240,7 +243,11 @@ class SemanticCache(Generic[T]):
         if self._ttl_ms is not None:
             metadata["expires_ms"] = (yield Now()) + self._ttl_ms
         document = Document(question.id, question.text or "", metadata, vector)
-        yield from self.index.plans.upsert_plan([document], None, None)
+        try:
+            yield from self.index.plans.upsert_plan([document], None, None)
+        except DocumentError as error:  # too large; it was paid for all the same
+            _log.warning("not cached: %s", error)
+            return False
         return True
 
     def _vector_plan(self, text: str | None) -> Plan[Sequence[float]]:
@@ -258,6 +265,8 @@ class SemanticCache(Generic[T]):
             if self._user_id is not None:
                 conditions.append(TagIn("user_id", (self._user_id,)))
         if model is not None:
+            if not isinstance(model, str):
+                raise InvalidArgumentError(f"a model must be a string, not {shown(model)}")
             conditions.append(TagIn("model", (digest(model),)))
         if not conditions:
             return (yield from self.index.plans.delete_where_plan(None))

@@ -256,7 +256,8 @@ class UserData:
 
 
 def _clears(keeper: object) -> bool:
-    return all(callable(getattr(keeper, name, None)) for name in ("clear", "aclear"))
+    methods = (getattr(keeper, name, None) for name in ("clear", "aclear"))
+    return not isinstance(keeper, type) and all(map(callable, methods))
 
 
 def _check_import(user_id: str | None, existing: Existing) -> None:
