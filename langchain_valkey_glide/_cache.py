@@ -34,7 +34,7 @@ class ValkeyCache(BaseCache):
         >>> model.invoke("What is the capital of France?").content  # no second call
         'Paris.'
         >>> cache.stats()
-        CacheStats(exact_hits=1, semantic_hits=0, misses=1, stores=1)
+        CacheStats(hits=1, misses=1, stores=1, semantic_hits=0, waits=0)
 
     Args:
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
@@ -128,7 +128,7 @@ class ValkeyCache(BaseCache):
         return (namespace,) if llm_string is None else (namespace, (llm_string,))
 
     def _place(self, prompt: str, llm_string: str) -> Place:
-        return Place(self._scopes(llm_string, False), prompt)
+        return Place((*self._scopes(None, False), (llm_string,)), prompt)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self._entries.options(), "namespace": self._namespace}

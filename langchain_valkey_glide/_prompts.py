@@ -12,7 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from valkey_memory.adapters import Asked
+from valkey_memory import InvalidArgumentError
+from valkey_memory.adapters import Asked, shown
 
 Context: TypeAlias = Literal["conversation", "system", "ignore"]
 """What of the messages before the question must be the same: all, the system's, or nothing."""
@@ -33,7 +34,13 @@ def asked(prompt: str, llm_string: str, context: Context) -> Asked:
         prompt: As LangChain gives it to a cache.
         llm_string: The model and its settings, as LangChain gives them.
         context: What must be the same before the question.
+
+    Raises:
+        InvalidArgumentError: ``prompt`` or ``llm_string`` is no text.
     """
+    for name, value in (("prompt", prompt), ("llm_string", llm_string)):
+        if not isinstance(value, str):
+            raise InvalidArgumentError(f"{name} must be a string, not {shown(value)}")
     messages = _messages(prompt)
     if messages is None:  # of a model without messages, or of somebody's own kind
         return Asked(llm_string, "prompt", prompt)

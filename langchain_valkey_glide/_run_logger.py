@@ -29,6 +29,9 @@ class ValkeyRunLogger(BaseCallbackHandler):
     retriever and node, with names, durations, errors, and what tokens models say they used. Reading
     it is for ``valkey_memory.RunLog``, which is ``logger.log``, and for ``valkey-memory runs``.
 
+    Whose a run is, it reads from ``config["metadata"]["user_id"]``, so that ``log.clear(user_id=)``
+    and ``UserData(also=[logger.log])`` erase a person's runs.
+
     A log never stops an agent: where its server does not answer, that is logged once in
     ``valkey_memory``, and events are left out for 30 seconds, then tried again.
 
@@ -87,9 +90,11 @@ class ValkeyRunLogger(BaseCallbackHandler):
         parent_run_id: UUID | None,
         details: Mapping[str, Any],
         payload: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None,
         *,
         tags: Sequence[str] | None = None,
     ) -> None:
+        user_id = (metadata or {}).get("user_id")
         self._recorder.begin(
             kind,
             _name(serialized, kwargs),
@@ -98,6 +103,7 @@ class ValkeyRunLogger(BaseCallbackHandler):
             details,
             payload,
             hidden=kind == CHAIN and _HIDDEN in (tags or ()),
+            user_id=user_id if isinstance(user_id, str) and user_id else None,
         )
 
     def _end(
@@ -138,7 +144,9 @@ class ValkeyRunLogger(BaseCallbackHandler):
     ) -> None:
         """A chain, graph or node begins."""
         payload = {"input": _gist(inputs)}
-        self._begin(CHAIN, serialized, kwargs, run_id, parent_run_id, {}, payload, tags=tags)
+        self._begin(
+            CHAIN, serialized, kwargs, run_id, parent_run_id, {}, payload, metadata, tags=tags
+        )
 
     def on_chain_end(
         self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -174,7 +182,7 @@ class ValkeyRunLogger(BaseCallbackHandler):
         asked = messages[0] if messages else []
         details = {"model": (metadata or {}).get("ls_model_name"), "messages": len(asked)}
         payload = {"input": _plain(asked[-1])} if asked else {}
-        self._begin("model", serialized, kwargs, run_id, parent_run_id, details, payload)
+        self._begin("model", serialized, kwargs, run_id, parent_run_id, details, payload, metadata)
 
     def on_llm_start(
         self,
@@ -190,7 +198,7 @@ class ValkeyRunLogger(BaseCallbackHandler):
         """A model that completes text is asked."""
         details = {"model": (metadata or {}).get("ls_model_name")}
         payload = {"input": prompts[0] if len(prompts) == 1 else prompts}
-        self._begin("model", serialized, kwargs, run_id, parent_run_id, details, payload)
+        self._begin("model", serialized, kwargs, run_id, parent_run_id, details, payload, metadata)
 
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -237,7 +245,7 @@ class ValkeyRunLogger(BaseCallbackHandler):
         """A tool is called."""
         details = {"tool_call_id": kwargs.get("tool_call_id")}
         payload = {"input": input_str if inputs is None else _plain(inputs)}
-        self._begin("tool", serialized, kwargs, run_id, parent_run_id, details, payload)
+        self._begin("tool", serialized, kwargs, run_id, parent_run_id, details, payload, metadata)
 
     def on_tool_end(
         self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -272,7 +280,7 @@ class ValkeyRunLogger(BaseCallbackHandler):
     ) -> None:
         """A retriever is asked."""
         payload = {"input": query}
-        self._begin("retriever", serialized, kwargs, run_id, parent_run_id, {}, payload)
+        self._begin("retriever", serialized, kwargs, run_id, parent_run_id, {}, payload, metadata)
 
     def on_retriever_end(
         self,

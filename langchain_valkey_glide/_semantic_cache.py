@@ -52,7 +52,7 @@ class ValkeySemanticCache(BaseCache):
         >>> model.invoke("What is the currency of Japan?").content
         'I do not know.'
         >>> cache.stats()
-        CacheStats(exact_hits=0, semantic_hits=1, misses=2, stores=2)
+        CacheStats(hits=1, misses=2, stores=2, semantic_hits=1, waits=0)
 
     Args:
         embedding: The embedding model. Another model needs another ``index_name``.

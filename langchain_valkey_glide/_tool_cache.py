@@ -65,7 +65,7 @@ class ValkeyToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         >>> for _ in range(2):
         ...     state = agent.invoke({"messages": [("user", "What is tea?")]})
         >>> cached.cache.stats()
-        ToolCacheStats(hits=1, misses=1, waits=0)
+        CacheStats(hits=1, misses=1, stores=1, semantic_hits=0, waits=0)
 
     Args:
         tools: The tools whose results are cached, or their names; or a dict of names to TTLs, in

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.cache.base import BaseCache, FullKey, Namespace, ValueT
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from valkey_memory import CacheStats, ValkeyConnection
+from valkey_memory import CacheStats, InvalidArgumentError, ValkeyConnection
 from valkey_memory.adapters import (
     TTL,
     AnswerCodec,
@@ -17,6 +17,7 @@ from valkey_memory.adapters import (
     Place,
     hide_url,
     pack_typed,
+    shown,
     unpack_typed,
 )
 
@@ -25,8 +26,9 @@ class ValkeyCache(BaseCache[ValueT]):
     """What nodes with a ``CachePolicy`` returned, in Valkey: for all processes, kept over restarts.
 
     Namespaces and keys are any texts, and never meet: ``("a:b",)`` is another namespace than
-    ``("a", "b")``. Values go through LangGraph's serialiser. One that cannot be read is a miss,
-    with a warning in the log ``valkey_memory``. Safe to share between threads and event loops.
+    ``("a", "b")``. Values go through LangGraph's serialiser. One that it refuses is not cached, and
+    one that cannot be read is a miss, each with a warning in the log ``valkey_memory``. Safe to
+    share between threads and event loops.
 
     Examples:
         >>> from langgraph.graph import START, StateGraph
@@ -49,7 +51,7 @@ class ValkeyCache(BaseCache[ValueT]):
         49
         >>> graph.invoke({"number": 7})["square"]
         49
-        >>> cache.stats().exact_hits
+        >>> cache.stats().hits
         1
 
     Args:
@@ -151,7 +153,7 @@ class _SerdeCodec(AnswerCodec[ValueT]):
 
 
 def _places(keys: Iterable[FullKey]) -> list[Place]:
-    return [Place((tuple(namespace),), key) for namespace, key in keys]
+    return [Place((_namespace(namespace),), key) for namespace, key in keys]
 
 
 def _by_key(found: Mapping[Place, ValueT]) -> dict[FullKey, ValueT]:
@@ -161,4 +163,13 @@ def _by_key(found: Mapping[Place, ValueT]) -> dict[FullKey, ValueT]:
 def _scopes(namespaces: Sequence[Namespace] | None) -> list[tuple[tuple[str, ...], ...]]:
     if namespaces is None:
         return [()]
-    return [(tuple(namespace),) for namespace in namespaces]
+    if isinstance(namespaces, str):
+        raise InvalidArgumentError(
+            f"namespaces must be a list of tuples of strings, not {shown(namespaces)}"
+        )
+    return [(_namespace(namespace),) for namespace in namespaces]
+
+
+def _namespace(given: Namespace) -> Namespace:
+    """A tuple; a list is one in JSON. Of a string none is made: the core says that it is none."""
+    return tuple(given) if isinstance(given, list) else given

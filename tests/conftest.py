@@ -91,6 +91,23 @@ def connection(request: pytest.FixtureRequest, topology: str) -> ValkeyConnectio
     return found
 
 
+@pytest.fixture(params=["sync", "async"])
+def is_async(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "async")
+
+
+@pytest.fixture
+def paired_connection(request: pytest.FixtureRequest, is_async: bool) -> ValkeyConnection:
+    """For sync code to one server, for async code to a cluster.
+
+    Both run the same plans, and so two of the four pairs show as much. Who wants that names it
+    ``connection`` in a module or folder.
+    """
+    name = "cluster" if is_async else "standalone"
+    found: ValkeyConnection = request.getfixturevalue(f"{name}_connection")
+    return found
+
+
 @pytest.fixture
 def prefix() -> str:
     """A key prefix of this test's own."""

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.outputs import Generation
+from langgraph.cache.base import FullKey
 from langgraph.store.base import GetOp, Op, PutOp
 
+from langchain_valkey_glide import ValkeyCache, ValkeySemanticCache
+from langgraph_valkey_glide import ValkeyCache as NodeCache
 from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
     ConversationMemory,
@@ -18,8 +22,10 @@ from valkey_memory import (
     EmbeddedValkey,
     LongTermMemory,
     MessageStore,
+    RunLog,
     SessionStore,
     Summary,
+    ToolCache,
     ValkeyConnection,
     VectorIndex,
 )
@@ -182,6 +188,38 @@ STORE_BY_MEANING: dict[str, Action] = {
     "`put` of one that was there, with `index`": lambda s: s.put(ALICE, "1", {"text": "tea"}),
     "`delete`, with `index`": lambda s: s.delete(ALICE, "1"),
 }
+EXACT_CACHE: dict[str, Action] = {
+    "`lookup` of `ValkeyCache`": lambda c: c.lookup("q", "m"),
+    "`update` of `ValkeyCache`": lambda c: c.update("q", "m", ANSWER),
+    "`clear` of `ValkeyCache`, per 1,000 keys": lambda c: c.clear(),
+}
+NODE_CACHE: dict[str, Action] = {
+    "`set` of the node cache, here of 10 values": lambda c: c.set(NODES),
+    "`get` of the node cache, here of 10 values": lambda c: c.get(list(NODES)),
+}
+SEMANTIC_CACHE: dict[str, Action] = {
+    "`lookup` of `ValkeySemanticCache`, same prompt": lambda c: c.lookup("a tea", "m"),
+    "`lookup`, similar question": lambda c: c.lookup("the tea", "m"),
+    "`lookup`, miss": lambda c: c.lookup("some bread", "m"),
+    "`update` after it": lambda c: c.update("some bread", "m", ANSWER),
+}
+TOOL_CACHE: dict[str, Action] = {
+    "a call of a tool, miss": lambda c: c.get_or_call("t", {"n": 1}, lambda: 1),
+    "a call of a tool, hit": lambda c: c.get_or_call("t", {"n": 1}, lambda: 1),
+    "`delete` of a tool's result": lambda c: c.delete("t", {"n": 1}),
+    "`clear` of tools' results, per 1,000 keys, here none": lambda c: c.clear(),
+}
+ANSWER: list[Generation] = [Generation(text="Green.")]
+NODES: dict[FullKey, tuple[int, int | None]] = {((str(n),), "k"): (n, 60) for n in range(10)}
+
+RUNS: dict[str, Action] = {
+    "`append`": lambda log: log.append("r", "a", user_id="alice"),
+    "`read` of up to 1,000 events": lambda log: log.read("r"),
+    "a look of `follow`": lambda log: next(log.follow("r")),
+    "`runs`, here 1": lambda log: log.runs(),
+    "`clear` of a user's runs, per 1,000 keys, here 1 run": lambda log: log.clear(user_id="alice"),
+    "`delete`": lambda log: log.delete("r"),
+}
 
 
 def of(store: MessageStore) -> SessionStore:
@@ -338,6 +376,32 @@ def test_store() -> None:
         rows = measured(server, connection, plain, STORE)
         rows += measured(server, connection, notes, STORE_BY_MEANING)
         assert rows == table("Store")
+
+
+def test_caches() -> None:
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        connection.run(_ask())
+        rows = measured(server, connection, ValkeyCache(connection=connection, ttl=60), EXACT_CACHE)
+        nodes: NodeCache[int] = NodeCache(connection=connection)
+        rows += measured(server, connection, nodes, NODE_CACHE)
+        nodes.clear()
+        tools = ToolCache(connection=connection)
+        tool_rows = measured(server, connection, tools, TOOL_CACHE)
+        semantic = ValkeySemanticCache(
+            Words(), threshold=0.5, connection=connection, search="exact", ttl=60
+        )
+        semantic.lookup("a tea", "m")
+        semantic.update("a tea", "m", ANSWER)
+        semantic.lookup("the tea", "m")  # the first one reads all
+        rows += measured(server, connection, semantic, SEMANTIC_CACHE)
+        assert rows + tool_rows == table("Caches")
+
+
+def test_runs() -> None:
+    with EmbeddedValkey() as server, ValkeyConnection.from_url(server.url) as connection:
+        log = RunLog(connection=connection)
+        connection.run(_ask())
+        assert measured(server, connection, log, RUNS) == table("Runs")
 
 
 def test_exact_search() -> None:

@@ -8,7 +8,6 @@ from ._caches.thresholds import (
     choose_threshold,
 )
 from ._caches.tool_cache import ToolCache
-from ._caches.tool_stats import ToolCacheStats
 from ._conversations.message_store import MessageStore
 from ._conversations.session_store import SessionStore
 from ._conversations.sessions import Session
@@ -132,7 +131,6 @@ __all__ = [
     "ThresholdRow",
     "Thresholds",
     "ToolCache",
-    "ToolCacheStats",
     "UnknownCommandError",
     "UserCounts",
     "UserData",

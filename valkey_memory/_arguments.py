@@ -9,12 +9,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from ._errors import InvalidArgumentError
 from ._secrets import hide_url
 
 TTL: TypeAlias = int | float | timedelta
+OnError: TypeAlias = Literal["raise", "warn"]
+"""What becomes of a failure: it is raised, or it is logged and the work goes on without."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -49,6 +51,18 @@ def ttl_to_milliseconds(ttl: TTL | None, name: str = "ttl") -> int | None:
     if not seconds >= 0.001:
         raise InvalidArgumentError(f"{name} must be more than 0 seconds, not {shown(ttl)}{way_out}")
     return round(seconds * 1000)
+
+
+def check_span(span: TTL, name: str) -> int:
+    """Milliseconds of a span of time that must end.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    found = ttl_to_milliseconds(span, name)
+    if found is None:
+        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not None")
+    return found
 
 
 MAXIMUM = 2**53
@@ -88,6 +102,13 @@ def check_text(value: object, name: str) -> str:
             f"{name} {shown(value)} is not valid Unicode: {error.reason}"
         ) from error
     return value
+
+
+def check_on_error(on_error: OnError) -> OnError:
+    """Return ``on_error``; raise InvalidArgumentError for what is none."""
+    if on_error not in ("raise", "warn"):
+        raise InvalidArgumentError(f'on_error must be "raise" or "warn", not {shown(on_error)}')
+    return on_error
 
 
 _LONGEST_NAME = 256

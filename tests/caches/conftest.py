@@ -34,14 +34,19 @@ class TextCodec(AnswerCodec[str]):
         return text
 
 
-@pytest.fixture(params=["sync", "async"])
-def make_exact(request: pytest.FixtureRequest, connection: ValkeyConnection, prefix: str) -> Any:
-    """Makes an ExactCache, seen through its sync and its async face, on each topology."""
+@pytest.fixture
+def connection(paired_connection: ValkeyConnection) -> ValkeyConnection:
+    return paired_connection
+
+
+@pytest.fixture
+def make_exact(connection: ValkeyConnection, is_async: bool, prefix: str) -> Any:
+    """Makes an ExactCache, seen through its sync face on one server, its async one on a cluster."""
 
     def make(**options: Any) -> Any:
         defaults: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
         cache = ExactCache(TextCodec(), **(defaults | options))
-        return Face(cache, is_async=request.param == "async")
+        return Face(cache, is_async=is_async)
 
     return make
 
@@ -84,8 +89,7 @@ def make_semantic(request: pytest.FixtureRequest, backend: str) -> Iterator[Call
         cache.index.drop(delete_documents=True)
 
 
-@pytest.fixture(params=["sync", "async"])
-def face(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
-    """Gives an object's sync methods, or its async ones, under the sync names."""
-    is_async = request.param == "async"
-    return lambda target: Face(target, is_async=is_async)
+@pytest.fixture
+def face(backend: str) -> Callable[[Any], Any]:
+    """Gives an object's sync methods, or on a cluster its async ones, under the sync names."""
+    return lambda target: Face(target, is_async=backend == "cluster")

@@ -70,7 +70,7 @@ def test_what_was_stored_is_found(make_exact: Any) -> None:
         place("a"): "one",
         place("b"): "two",
     }
-    assert cache.store.stats() == CacheStats(exact_hits=2, misses=1, stores=2)
+    assert cache.store.stats() == CacheStats(hits=2, misses=1, stores=2)
     assert cache.store.stats().hit_rate == pytest.approx(2 / 3)
     cache.set({place("a"): ("new", None)})
     assert cache.get([place("a")]) == {place("a"): "new"}
@@ -138,9 +138,9 @@ def test_clearing_leaves_what_is_not_the_caches(
 
 def test_thousands_are_cleared(make_exact: Any) -> None:
     cache = make_exact()
-    cache.set({place(str(n), (str(n % 2),)): ("x", None) for n in range(5_000)})
-    assert cache.clear([(("0",),)]) == 2_500
-    assert cache.clear() == 2_500
+    cache.set({place(str(n), (str(n % 2),)): ("x", None) for n in range(3_000)})
+    assert cache.clear([(("0",),)]) == 1_500
+    assert cache.clear() == 1_500
 
 
 def test_an_entry_has_a_key_that_is_known(prefix: str) -> None:
@@ -182,7 +182,7 @@ def test_a_ttl_that_cannot_be_is_refused(make_exact: Any, ttl: Any) -> None:
 
 
 def test_arguments_that_cannot_be_are_refused(make_exact: Any) -> None:
-    with pytest.raises(ConfigurationError, match="on_error"):
+    with pytest.raises(InvalidArgumentError, match="on_error"):
         make_exact(on_error="ignore")
     with pytest.raises(ConfigurationError, match="braces"):
         make_exact(key_prefix="{a}")
@@ -198,7 +198,7 @@ def test_what_cannot_be_read_is_a_miss_with_a_warning(
     cache = make_exact()
     cache.set({place("a"): ("damaged", None), place("b"): ("well", None), place("c"): ("", None)})
     assert cache.get([place("a"), place("b"), place("c")]) == {place("b"): "well"}
-    assert cache.store.stats() == CacheStats(exact_hits=1, misses=2, stores=2)
+    assert cache.store.stats() == CacheStats(hits=1, misses=2, stores=2)
     (record,) = caplog.records
     assert record.name == "valkey_memory"
     assert "is a miss" in record.message

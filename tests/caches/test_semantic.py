@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from valkey_memory import (
     CacheStats,
     ConfigurationError,
+    Document,
     EmbeddedValkey,
     InvalidArgumentError,
     UserData,
@@ -33,6 +34,7 @@ from .test_exact import HOSTILE
 Make = Callable[..., SemanticCache[str]]
 FaceOf = Callable[[Any], Any]
 
+ON_ONE_SERVER = pytest.mark.parametrize("backend", ["exact"])
 QUESTION = "what is the capital city of france"
 SIMILAR = "tell me what is the capital city of france"
 OTHER = "how do I bake bread"
@@ -55,7 +57,7 @@ def test_the_same_question_needs_no_embedding(make_semantic: Make, face: FaceOf)
     assert found.answer == "Paris"
     assert 0.7 <= found.similarity < 1
     assert seen.get(ask(OTHER)) is None
-    assert cache.stats() == CacheStats(exact_hits=1, semantic_hits=1, misses=2, stores=1)
+    assert cache.stats() == CacheStats(hits=2, misses=2, stores=1, semantic_hits=1)
     assert cache.stats().lookups == 4
 
 
@@ -119,12 +121,14 @@ def test_the_threshold_decides(make_semantic: Make) -> None:
     assert make_semantic(threshold=1).get(ask()) == Found("Paris")
 
 
+@ON_ONE_SERVER
 @pytest.mark.parametrize("threshold", [0, -0.1, 1.1, 92, True, "0.9", None, float("nan")])
 def test_a_threshold_that_cannot_be_is_refused(make_semantic: Make, threshold: Any) -> None:
     with pytest.raises(ConfigurationError, match="threshold"):
         make_semantic(threshold=threshold)
 
 
+@ON_ONE_SERVER
 @pytest.mark.parametrize("name", ["namespace", "user_id"])
 @pytest.mark.parametrize("value", ["", 1, "\ud800"])
 def test_a_scope_that_cannot_be_is_refused(make_semantic: Make, name: str, value: Any) -> None:
@@ -267,7 +271,7 @@ def test_an_embedding_model_that_fails(
         seen.set(ask(SIMILAR), "Paris")
     assert sum("is down" in record.message for record in caplog.records) == 2
     assert seen.get(ask()) == Found("Paris")  # it is not needed for that
-    assert cache.stats() == CacheStats(exact_hits=1, misses=1)
+    assert cache.stats() == CacheStats(hits=1, misses=1)
 
 
 def test_what_cannot_be_read_is_a_miss(
@@ -278,6 +282,36 @@ def test_what_cannot_be_read_is_a_miss(
     assert cache.get(ask()) is None
     assert cache.get(ask(SIMILAR)) is None
     assert any("is a miss" in record.message for record in caplog.records)
+    cache.set(ask(), "Paris")
+    assert cache.get(ask()) == Found("Paris")
+
+
+def test_an_answer_that_is_too_large_is_not_stored(
+    make_semantic: Make, face: FaceOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = make_semantic()
+    face(cache).set(ask(), "x" * 6_000_000)
+    assert "not cached: document" in caplog.text
+    assert face(cache).get(ask()) is None
+    assert cache.stats().stores == 0
+    with pytest.raises(InvalidArgumentError, match="model must be a string, not 5"):
+        face(cache).clear(5)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"expires_ms": "soon"}, {"expires_ms": [1]}, {"answer": 5}, {"answer": None}, {}],
+    ids=repr,
+)
+def test_what_another_program_wrote_there(make_semantic: Make, odd: dict[str, Any]) -> None:
+    cache = make_semantic(ttl=60)
+    cache.set(ask(), "Paris")
+    (document,) = cache.index.page()
+    metadata = {**document.metadata, **odd} if odd else {}
+    cache.index.upsert(
+        [Document(document.id, document.content, metadata, [1.0] * (cache.index.dimension or 0))]
+    )
+    assert getattr(cache.get(ask()), "answer", None) in ("Paris", "5", "None")
     cache.set(ask(), "Paris")
     assert cache.get(ask()) == Found("Paris")
 

@@ -99,6 +99,9 @@ def test_a_zero_vector_is_near_nothing() -> None:
         (PAIRS, {"thresholds": [1.5]}),
         (PAIRS, {"max_false_hit_rate": 1.1}),
         (PAIRS, {"max_false_hit_rate": True}),
+        (PAIRS, {"max_false_hit_rate": "0.1"}),
+        (PAIRS, {"max_false_hit_rate": None}),
+        (PAIRS, {"max_false_hit_rate": float("nan")}),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(pairs: Any, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from valkey_memory import UserData, ValkeyConnection
+from valkey_memory import RunLog, ToolCache, UserData, ValkeyConnection
 from valkey_memory._keys import ERASING, user_key
 
 from ..memory.persons import Place
@@ -48,9 +48,26 @@ def test_forget_as_json(at: Run, place: Place) -> None:
     assert receipt == {
         "conversations": 3, "messages": 5, "archived": 1, "summaries": 1, "memories": 5,
         "user_id": "alice", "key_prefix": place.prefix, "indexes": [place.index],
-        "resumed": False,
+        "resumed": False, "cleared": 0,
     }  # fmt: skip
     assert times["started_at"] <= times["finished_at"]
+
+
+def test_forget_clears_results_of_tools_and_runs(at: Run, place: Place) -> None:
+    names = {"--tool-prefix": f"t-{place.prefix}", "--run-prefix": f"r-{place.prefix}"}
+    tools = ToolCache(connection=place.connection, key_prefix=names["--tool-prefix"])
+    runs = RunLog(connection=place.connection, key_prefix=names["--run-prefix"])
+    for user in ("alice", "bob"):
+        tools.get_or_call("t", {}, lambda: 1, user_id=user)
+        runs.append(f"of {user}", "run_start", user_id=user)
+    options = ("forget", "--user", "alice", *(part for pair in names.items() for part in pair))
+    said = at(*options, "--yes").stdout
+    assert said == (
+        "Erased 0 conversations with 0 messages, and 0 memories, 2 results and runs of alice.\n"
+    )
+    assert [run.run_id for run in runs.runs()] == ["of bob"]
+    assert tools.clear() == 1
+    at(*options, "--yes", status=1)
 
 
 def test_forget_goes_on_where_it_was_interrupted(at: Run, place: Place) -> None:

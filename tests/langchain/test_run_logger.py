@@ -49,10 +49,22 @@ def ask(question: str) -> str:
     return str(interrupt(question))
 
 
+@pytest.fixture(params=["sync", "async", "stream"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How a chain or an agent is run."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def make_logger(connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyRunLogger]:
+def is_async(way: str) -> bool:
+    return way == "async"
+
+
+@pytest.fixture
+def make_logger(paired_connection: ValkeyConnection, prefix: str) -> Callable[..., ValkeyRunLogger]:
     def make(**options: Any) -> ValkeyRunLogger:
-        known: dict[str, Any] = {"connection": connection, "key_prefix": prefix}
+        known: dict[str, Any] = {"connection": paired_connection, "key_prefix": prefix}
         return ValkeyRunLogger(**(known | options))
 
     return make
@@ -63,15 +75,15 @@ def an_agent(*script: AIMessage, **options: Any) -> Any:
     return create_agent(model, [search, broken, ask], name="support", **options)
 
 
-@pytest.fixture(params=["sync", "async", "stream"])
-def invoke(request: pytest.FixtureRequest) -> Callable[..., Any]:
+@pytest.fixture
+def invoke(way: str) -> Callable[..., Any]:
     """Runs a chain or an agent in one of the ways to do so."""
 
     def invoke(runnable: Any, given: Any, logger: ValkeyRunLogger, **config: Any) -> Any:
         config = {"callbacks": [logger], **config}
-        if request.param == "sync":
+        if way == "sync":
             return runnable.invoke(given, config)
-        if request.param == "async":
+        if way == "async":
             return asyncio.run(runnable.ainvoke(given, config))
         return list(runnable.stream(given, config))[-1]
 
@@ -182,6 +194,17 @@ def test_run_ids(make_logger: Any, invoke: Any) -> None:
         invoke(RunnableLambda(lambda x: x), 1, given)
     assert [event.action for event in given.log.read("thread 1")] == ["run_start", "run_end"] * 2
     assert {run.run_id for run in given.log.runs()} == {str(wanted), "thread 1"}
+
+
+def test_whose_a_run_is(make_logger: Any, invoke: Any) -> None:
+    logger = make_logger(payloads=False)
+    agent = an_agent(calling(("search", {"query": "tea"})))
+    invoke(agent, GO, logger, metadata={"user_id": "alice"})
+    invoke(agent, GO, logger, metadata={"user_id": 5})
+    assert {event.user_id for event in events_of(logger)} == {None}
+    (run,) = [run for run in logger.log.runs() if run.user_id]
+    assert {event.user_id for event in logger.log.read(run.run_id)} == {"alice"}
+    assert logger.log.clear(user_id="alice") == 1
 
 
 def test_many_runs_at_the_same_time(make_logger: Any) -> None:

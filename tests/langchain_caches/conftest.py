@@ -40,10 +40,14 @@ def search_connection(search_url: str) -> Iterator[ValkeyConnection]:
         yield connection
 
 
-@pytest.fixture(params=["sync", "async"])
-def face(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+@pytest.fixture
+def connection(paired_connection: ValkeyConnection) -> ValkeyConnection:
+    return paired_connection
+
+
+@pytest.fixture
+def face(is_async: bool) -> Callable[[Any], Any]:
     """Gives an object's sync methods, or its async ones, under the sync names."""
-    is_async = request.param == "async"
     return lambda target: Face(target, is_async=is_async)
 
 

@@ -17,6 +17,7 @@ from langchain_core.messages import (
 )
 
 from langchain_valkey_glide._prompts import CONTEXTS, Context, asked
+from valkey_memory import InvalidArgumentError
 
 SYSTEM = SystemMessage("You are kind.")
 QUESTION = HumanMessage("Tell me more.")
@@ -175,3 +176,10 @@ def test_two_prompts_are_one_if_the_model_sees_the_same(
     one: list[BaseMessage], two: list[BaseMessage]
 ) -> None:
     assert (read(*one) == read(*two)) == (seen(one) == seen(two))
+
+
+@pytest.mark.parametrize("value", [None, 5, b"p"])
+def test_what_is_no_text_is_refused(value: Any) -> None:
+    for prompt, model in ((value, "m"), ("p", value)):
+        with pytest.raises(InvalidArgumentError, match="must be a string"):
+            asked(prompt, model, "system")

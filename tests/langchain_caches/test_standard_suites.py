@@ -1,4 +1,4 @@
-"""LangChain's own tests of caches, all of them, for both caches on each backend."""
+"""LangChain's own tests of caches, all of them, for both caches in sync and async."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def semantic(connection: ValkeyConnection, search: str) -> Iterator[ValkeySemant
 
 class TestExact(SyncCacheTestSuite):
     @pytest.fixture
-    def cache(self, connection: ValkeyConnection, prefix: str) -> BaseCache:
-        return ValkeyCache(connection=connection, key_prefix=prefix)
+    def cache(self, standalone_connection: ValkeyConnection, prefix: str) -> BaseCache:
+        return ValkeyCache(connection=standalone_connection, key_prefix=prefix)
 
 
 class TestExactAsync(AsyncCacheTestSuite):
     @pytest.fixture
-    async def cache(self, connection: ValkeyConnection, prefix: str) -> BaseCache:
-        return ValkeyCache(connection=connection, key_prefix=prefix)
+    async def cache(self, cluster_connection: ValkeyConnection, prefix: str) -> BaseCache:
+        return ValkeyCache(connection=cluster_connection, key_prefix=prefix)
 
 
 class TestSemantic(SyncCacheTestSuite):
     @pytest.fixture
-    def cache(self, connection: ValkeyConnection) -> Iterator[BaseCache]:
-        with semantic(connection, "exact") as cache:
+    def cache(self, cluster_connection: ValkeyConnection) -> Iterator[BaseCache]:
+        with semantic(cluster_connection, "exact") as cache:
             yield cache
 
 
 class TestSemanticAsync(AsyncCacheTestSuite):
     @pytest.fixture
-    async def cache(self, connection: ValkeyConnection) -> BaseCache:
-        with semantic(connection, "exact") as cache:
+    async def cache(self, standalone_connection: ValkeyConnection) -> BaseCache:
+        with semantic(standalone_connection, "exact") as cache:
             return cache
 
 
@@ -71,14 +71,14 @@ class TestSemanticOnServerAsync(AsyncCacheTestSuite):
             return cache
 
 
-SUITES = {
-    TestExact: 2,  # topologies
-    TestExactAsync: 2,
-    TestSemantic: 2,
-    TestSemanticAsync: 2,
-    TestSemanticOnServer: 1,
-    TestSemanticOnServerAsync: 1,
-}
+SUITES = (
+    TestExact,
+    TestExactAsync,
+    TestSemantic,
+    TestSemanticAsync,
+    TestSemanticOnServer,
+    TestSemanticOnServerAsync,
+)
 
 
 def test_each_class_is_collected_completely(request: pytest.FixtureRequest) -> None:
@@ -90,4 +90,4 @@ def test_each_class_is_collected_completely(request: pytest.FixtureRequest) -> N
         for item in group.collect()
     )
     # One more sees that none of them is overridden.
-    assert collected == {suite: TESTS * times + 1 for suite, times in SUITES.items()}
+    assert collected == dict.fromkeys(SUITES, TESTS + 1)

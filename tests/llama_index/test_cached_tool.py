@@ -47,18 +47,23 @@ def _no_runs() -> None:
 
 
 @pytest.fixture
+def connection(paired_connection: ValkeyConnection) -> ValkeyConnection:
+    return paired_connection
+
+
+@pytest.fixture
 def cache(connection: ValkeyConnection, prefix: str) -> ToolCache:
     return ToolCache(connection=connection, key_prefix=prefix)
 
 
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Callable[..., ToolOutput]:
+@pytest.fixture
+def call(is_async: bool) -> Callable[..., ToolOutput]:
     """Calls a tool in its sync or its async form."""
 
     def call(tool: FunctionTool, *args: Any, **kwargs: Any) -> ToolOutput:
-        if request.param == "sync":
-            return tool.call(*args, **kwargs)
-        return asyncio.run(tool.acall(*args, **kwargs))
+        if is_async:
+            return asyncio.run(tool.acall(*args, **kwargs))
+        return tool.call(*args, **kwargs)
 
     return call
 

@@ -22,10 +22,13 @@ from valkey_memory import (
     InvalidArgumentError,
     KeyTypeError,
     Receipt,
+    RunLog,
+    ToolCache,
     UserCounts,
     UserData,
     ValkeyConnection,
     VectorIndex,
+    forget_user,
 )
 from valkey_memory._conversations.erasing import BATCH
 from valkey_memory._keys import ERASING, sidecar, user_key
@@ -635,6 +638,72 @@ def test_a_failed_export_leaves_the_old_file(place: Place, tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 1
 
 
+# What other objects keep
+
+
+@pytest.fixture
+def is_async(place: Place, cluster_connection: ValkeyConnection) -> bool:
+    """On the cluster alone: the plans are the same."""
+    return place.connection is cluster_connection
+
+
+def test_results_of_tools_and_runs_go_along(place: Place, is_async: bool) -> None:
+    tools = ToolCache(connection=place.connection, key_prefix=f"tool:{place.prefix}")
+    runs = RunLog(connection=place.connection, key_prefix=f"run:{place.prefix}")
+    for user in ("alice", "bob", "alice*"):
+        place.store(user).append(f"of {user}", messages(1)[0])
+        runs.append(f"of {user}", "run_start", user_id=user)
+        for n in range(3):
+            tools.get_or_call("t", {"n": n}, lambda: 1, user_id=user)
+    data = Face(place.data(also=[tools, runs]), is_async=is_async)
+    receipt = data.forget_user("alice")
+    assert (receipt.conversations, receipt.cleared) == (1, 4)
+    assert data.forget_user("alice").cleared == 0
+    more = forget_user(
+        "bob", connection=place.connection, key_prefix=place.prefix, indexes=[], also=[tools]
+    )
+    assert more.cleared == 3
+    assert (tools.clear(user_id="alice"), tools.clear()) == (0, 3)
+    assert {run.run_id for run in runs.runs()} == {"of bob", "of alice*"}
+
+
+class Keeper:
+    """Has something of a user for some looks, and then fails or goes on."""
+
+    def __init__(self, *found: int | Exception) -> None:
+        self.found = list(found)
+
+    def clear(self, *, user_id: str) -> int:
+        assert user_id == "alice"
+        found = self.found.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def aclear(self, *, user_id: str) -> int:
+        return self.clear(user_id=user_id)
+
+
+def test_what_others_keep_is_looked_for_until_nothing_is_found(
+    place: Place, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_PAUSES", (0.0, 0.0, 0.0))
+
+    def forget(*found: int | Exception) -> Any:
+        return Face(place.data(also=[Keeper(*found)]), is_async=is_async).forget_user("alice")
+
+    assert forget(2, 1, 0).cleared == 3
+    with pytest.raises(ErasureIncompleteError, match="still finds something of 'alice'"):
+        forget(*[1] * 10)
+    with pytest.raises(RuntimeError, match="down"):
+        forget(5, RuntimeError("down"))
+    assert place.data().unfinished() == ["alice"]
+    receipt = forget(0)
+    assert receipt.resumed
+    assert receipt.cleared == 4 + 5  # of all runs
+    assert place.data().unfinished() == []
+
+
 # Arguments
 
 
@@ -650,6 +719,10 @@ def test_arguments(url: str) -> None:
         data.import_user("/nowhere/alice.jsonl")
     with pytest.raises(ConfigurationError, match="a list of names"):
         UserData(url=url, indexes="memory")
+    no_keepers: list[Any] = ["memory", ToolCache(url=url), [{}], [ToolCache], None]
+    for also in no_keepers:
+        with pytest.raises(ConfigurationError, match="also must be"):
+            UserData(url=url, also=also)
     with pytest.raises(ConfigurationError, match="no colon"):
         UserData(url=url, indexes=["a:b"])
     assert repr(data).endswith("indexes=('memory',))")

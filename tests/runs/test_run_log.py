@@ -25,7 +25,7 @@ from valkey_memory import (
     ValkeyConnection,
 )
 from valkey_memory._keys import run_key, runs_key, sidecar
-from valkey_memory._runs import changes
+from valkey_memory._runs import changes, plans
 
 from ..conftest import Face
 from ..conversations.test_round_trips import sent
@@ -37,15 +37,18 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["sync", "async"])
-def make_log(
-    request: pytest.FixtureRequest, connection: ValkeyConnection, prefix: str
-) -> Callable[..., Any]:
-    """Makes a RunLog, seen through its sync and its async face, on each topology."""
+@pytest.fixture
+def connection(paired_connection: ValkeyConnection) -> ValkeyConnection:
+    return paired_connection
+
+
+@pytest.fixture
+def make_log(connection: ValkeyConnection, is_async: bool, prefix: str) -> Callable[..., Any]:
+    """Makes a RunLog, seen through its sync face on one server, its async one on a cluster."""
 
     def make(**options: Any) -> Any:
         known: dict[str, Any] = {"key_prefix": prefix, "connection": connection}
-        return Face(RunLog(**(known | options)), is_async=request.param == "async")
+        return Face(RunLog(**(known | options)), is_async=is_async)
 
     return make
 
@@ -116,21 +119,24 @@ def test_details_that_contain_themselves(make_log: Any) -> None:
     assert event.details["n"] == 1
 
 
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_AT_ONCE", 20)
+
+
+@pytest.mark.usefixtures("small_pages")
 def test_pages(make_log: Any) -> None:
     log = make_log()
-
-    async def fill(store: RunLog) -> None:
-        for part in range(5):
-            await asyncio.gather(*(store.aappend("r", f"{part}") for _ in range(210)))
-
-    asyncio.run(fill(log.store))
+    for n in range(50):
+        log.append("r", str(n))
     events = log.read("r")
-    assert [event.action for event in events] == [str(n // 210) for n in range(1050)]
+    assert [event.action for event in events] == [str(n) for n in range(50)]
     assert log.read("r", limit=3) == events[:3]
     assert log.read("r", after=events[2], limit=3) == events[3:6]
-    assert log.read("r", after=events[1047].id) == events[1048:]
+    assert log.read("r", after=events[47].id) == events[48:]
     assert log.read("r", after=events[-1]) == []
-    assert log.read("r", limit=1001) == events[:1001]
+    assert log.read("r", limit=21) == events[:21]
+    assert log.read("r", limit=20) == events[:20]
 
 
 def test_foreign_entries_are_read_as_far_as_they_can_be(
@@ -281,6 +287,30 @@ def test_hostile_ids(make_log: Any) -> None:
     assert {run.run_id for run in log.runs(100)} == set(HOSTILE[1::2])
 
 
+def test_the_runs_of_a_user(make_log: Any, connection: ValkeyConnection, prefix: str) -> None:
+    log = make_log()
+    for run_id in HOSTILE:
+        log.append(run_id, "run_start", user_id="a*")
+    for run_id, user in (("of A", "A*"), ("of a", "a"), ("cut", None), ("cut", "a*"), ("no", None)):
+        log.append(run_id, "x", user_id=user)
+    log.append("began", "x", user_id="a*")
+    log.append("began", "more")
+    send(connection, "XADD", f"{prefix}foreign", "*", "user_id", "a*")
+    send(connection, "XADD", f"{prefix}%7b", "*", "user_id", b"\xff")
+    send(connection, "SET", f"{prefix}text", "a*")
+    assert log.read("cut")[1].user_id == "a*"
+    assert {run.run_id: run.user_id for run in log.runs(100)}["began"] == "a*"
+    assert log.clear(user_id="a*") == len(HOSTILE) + 3
+    assert log.clear(user_id="a*") == 0
+    assert {run.run_id for run in log.runs(100)} == {"of A", "of a", "no"}
+    assert send(connection, "GET", f"{prefix}text") == b"a*"
+    left = {key.decode().removeprefix(prefix) for key in send(connection, "KEYS", f"{prefix}*")}
+    assert left == {"of A", "of a", "no", "%7b", "text"}
+    for wrong in ("", None, 5):
+        with pytest.raises(InvalidArgumentError, match="user_id"):
+            log.clear(user_id=wrong)
+
+
 # Following
 
 
@@ -326,17 +356,15 @@ def test_follow_beyond_an_end(make_log: Any) -> None:
         assert next(events).action == "run_start"
 
 
+@pytest.mark.usefixtures("small_pages")
 def test_follow_where_a_page_ends_with_an_end(make_log: Any) -> None:
     log = make_log()
-
-    async def fill(store: RunLog) -> None:
-        await asyncio.gather(*(store.aappend("r", "run_end") for _ in range(1000)))
-
-    asyncio.run(fill(log.store))
-    assert len(follow(log, "r", interval=0.01)) == 1000
+    for _ in range(20):
+        log.append("r", "run_end")
+    assert len(follow(log, "r", interval=0.01)) == 20
     log.append("r", "more")
     log.append("r", "run_end")
-    assert len(follow(log, "r", interval=0.01)) == 1002
+    assert len(follow(log, "r", interval=0.01)) == 22
 
 
 # Costs, concurrency, failures
@@ -398,12 +426,16 @@ def test_without_a_server(is_async: bool) -> None:
         (lambda log: log.append("r", "a", [1]), "details"),
         (lambda log: log.append("r", "a", step=5), "step"),
         (lambda log: log.append("r", "a", parent=""), "parent"),
+        (lambda log: log.append("r", "a", user_id=""), "user_id"),
         (lambda log: log.read(None), "run_id"),
         (lambda log: log.read("r", after="yesterday"), "after"),
         (lambda log: log.read("r", after=1), "after"),
         (lambda log: log.read("r", limit=0), "limit"),
         (lambda log: log.runs(0), "limit"),
-        (lambda log: log.store.follow("r", interval=0), "interval"),
+        *(
+            (lambda log, interval=interval: log.store.follow("r", interval=interval), "interval")
+            for interval in (0, -1, None, True, "1", float("nan"), float("inf"))
+        ),
         (lambda log: log.store.follow(""), "run_id"),
         (lambda log: log.store.afollow("r", after="x"), "after"),
         (lambda log: log.delete(""), "run_id"),

@@ -224,7 +224,8 @@ def test_a_server_that_breaks_off_over_what_it_is_sent_is_not_hurried(is_async: 
         EmbeddedValkey(config={"proto-max-bulk-len": "1mb"}) as server,
         ValkeyConnection.from_url(f"{server.url}?request_timeout=1") as connection,
     ):
-        commands = ("SET", "small", "x"), ("SET", "large", "x" * 2_000_000)
+        large = ("SET", "large", "x" * 2_000_000)
+        commands = (("SET", "small", "x"), large, ("SET", "small", "y"))
 
         def plan() -> Plan[Any]:
             return (yield Request("write", commands, atomic=True, repeatable=True))

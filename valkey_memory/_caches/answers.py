@@ -7,27 +7,24 @@ in the log ``valkey_memory``; the next answer takes its place.
 from __future__ import annotations
 
 import logging
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
-from .._arguments import shown
+from .._arguments import OnError
 from .._attempts import attempted_plan
-from .._errors import ConfigurationError, InvalidArgumentError, MessageEncodeError
-from .._messages.values import BY_FOREIGN_DATA
+from .._errors import ConfigurationError, InvalidArgumentError
+from .._messages.values import BY_FOREIGN_CODE, BY_FOREIGN_DATA
 from .._plans import Plan
 
 T = TypeVar("T")
 
 _log = logging.getLogger("valkey_memory")
 
-OnError: TypeAlias = Literal["raise", "warn"]
-"""What a cache does when the server or the embedding model fails: raise, or miss with a warning."""
-
 
 class AnswerCodec(Protocol[T]):
     """How answers become bytes, and back."""
 
     def encode(self, answer: T) -> bytes | None:
-        """None for what is not worth keeping. MessageEncodeError: it cannot be kept."""
+        """None for what is not worth keeping. May raise what is in ``values.BY_FOREIGN_CODE``."""
         ...
 
     def decode(self, raw: bytes) -> T:
@@ -45,22 +42,15 @@ def readable(codec: AnswerCodec[T], raw: bytes, name: str) -> list[T]:
 
 
 def storable(codec: AnswerCodec[T], answer: T) -> bytes | None:
-    """The answer's bytes; None, with a warning, where it has none.
+    """The answer's bytes; None, with a warning, for what has none.
 
     It was paid for, and so the call that made it does not fail for that.
     """
     try:
         return codec.encode(answer)
-    except MessageEncodeError as error:
-        _log.warning("an answer is not cached: %s", error)
+    except BY_FOREIGN_CODE as error:
+        _log.warning("not cached: %r", error)
         return None
-
-
-def check_on_error(on_error: OnError) -> OnError:
-    """Return ``on_error``; raise ConfigurationError for what is none."""
-    if on_error not in ("raise", "warn"):
-        raise ConfigurationError(f'on_error {shown(on_error)} is unknown: "raise" or "warn"')
-    return on_error
 
 
 def forgiving_plan(plan: Plan[T], instead: T, on_error: OnError) -> Plan[T]:

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from .. import _keys
-from .._arguments import TTL, shown, ttl_to_milliseconds
+from .._arguments import TTL, OnError, check_on_error, shown, ttl_to_milliseconds
 from .._errors import InvalidArgumentError
 from .._plans import Command, Plan, Request, Scan, ScanPage
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
-from .answers import AnswerCodec, OnError, check_on_error, forgiving_plan, readable, storable
+from .answers import AnswerCodec, forgiving_plan, readable, storable
 from .counts import CacheStats, Counts
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class ExactCache(Generic[T]):
         keys = {place: self._key(place) for place in places}
         nothing: dict[Place, T] = {}
         found = yield from forgiving_plan(self._read_plan(keys), nothing, self._on_error)
-        self._counts.add(exact_hits=len(found), misses=len(keys) - len(found))
+        self._counts.add(hits=len(found), misses=len(keys) - len(found))
         return found
 
     def _read_plan(self, keys: Mapping[Place, str]) -> Plan[dict[Place, T]]:
@@ -185,7 +185,7 @@ class ExactCache(Generic[T]):
 
 
 def _checked(scope: Sequence[str]) -> Sequence[str]:
-    if isinstance(scope, str) or not all(isinstance(part, str) for part in scope):
+    if not isinstance(scope, list | tuple) or not all(isinstance(part, str) for part in scope):
         raise InvalidArgumentError(f"a namespace must be a tuple of strings, not {shown(scope)}")
     return scope
 

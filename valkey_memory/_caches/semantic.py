@@ -7,11 +7,19 @@ its key, without embedding, and a similar one by one search.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from .._arguments import TTL, check_text, shown, ttl_to_milliseconds
-from .._errors import ConfigurationError
+from .._arguments import (
+    TTL,
+    OnError,
+    check_on_error,
+    check_text,
+    shown,
+    ttl_to_milliseconds,
+)
+from .._errors import ConfigurationError, DocumentError, InvalidArgumentError
 from .._filters.expressions import And, FieldType, Filter, TagIn
 from .._keys import digest, document_key
 from .._messages.values import is_unicode
@@ -24,10 +32,12 @@ from .._vectors.limits import EXACT_LIMIT
 from .._vectors.matching import find_plan
 from .._vectors.storage import delete_plan
 from .._vectors.text_index import TextIndex
-from .answers import AnswerCodec, OnError, check_on_error, forgiving_plan, readable, storable
+from .answers import AnswerCodec, forgiving_plan, readable, storable
 from .counts import CacheStats, Counts
 
 T = TypeVar("T")
+
+_log = logging.getLogger("valkey_memory")
 
 FIELDS: dict[str, FieldType] = {
     "namespace": "tag",
@@ -194,9 +204,9 @@ class SemanticCache(Generic[T]):
         question = self._question(asked)
         found = yield from forgiving_plan(self._find_plan(question), None, self._on_error)
         self._counts.add(
-            exact_hits=found is not None and found.similarity is None,
-            semantic_hits=found is not None and found.similarity is not None,
+            hits=found is not None,
             misses=found is None,
+            semantic_hits=found is not None and found.similarity is not None,
         )
         return found
 
@@ -233,7 +243,11 @@ class SemanticCache(Generic[T]):
         if self._ttl_ms is not None:
             metadata["expires_ms"] = (yield Now()) + self._ttl_ms
         document = Document(question.id, question.text or "", metadata, vector)
-        yield from self.index.plans.upsert_plan([document], None, None)
+        try:
+            yield from self.index.plans.upsert_plan([document], None, None)
+        except DocumentError as error:  # too large; it was paid for all the same
+            _log.warning("not cached: %s", error)
+            return False
         return True
 
     def _vector_plan(self, text: str | None) -> Plan[Sequence[float]]:
@@ -251,6 +265,8 @@ class SemanticCache(Generic[T]):
             if self._user_id is not None:
                 conditions.append(TagIn("user_id", (self._user_id,)))
         if model is not None:
+            if not isinstance(model, str):
+                raise InvalidArgumentError(f"a model must be a string, not {shown(model)}")
             conditions.append(TagIn("model", (digest(model),)))
         if not conditions:
             return (yield from self.index.plans.delete_where_plan(None))
@@ -272,11 +288,11 @@ class SemanticCache(Generic[T]):
 
     def _answers(self, document: Document, now_ms: int) -> list[T]:
         """The document's answer; none where it is over or cannot be read."""
-        metadata = document.metadata
-        if metadata.get("expires_ms", now_ms) + _GRACE_MS < now_ms:
-            return []
         key = document_key(self.index.name, document.id)
-        return readable(self._codec, str(metadata.get("answer")).encode(), key)
+        expires_ms, answer = (document.metadata.get(name) for name in ("expires_ms", "answer"))
+        if isinstance(expires_ms, int | float) and expires_ms + _GRACE_MS < now_ms:
+            return []
+        return readable(self._codec, str(answer).encode(errors="surrogatepass"), key)
 
     def _keep(self, question_id: str, vector: Sequence[float]) -> None:
         """Keep a vector for ``set``: who was told of no answer is about to pay for one."""

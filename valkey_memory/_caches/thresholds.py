@@ -139,7 +139,11 @@ def _choose_plan(
     levels = sorted({check_threshold(one) for one in thresholds})
     if not levels:
         raise InvalidArgumentError("thresholds must be a list of at least one similarity")
-    if isinstance(max_false_hit_rate, bool) or not 0 <= max_false_hit_rate <= 1:
+    if (
+        isinstance(max_false_hit_rate, bool)
+        or not isinstance(max_false_hit_rate, int | float)
+        or not 0 <= max_false_hit_rate <= 1
+    ):
         raise InvalidArgumentError(
             f"max_false_hit_rate must be from 0 to 1, not {shown(max_false_hit_rate)}"
         )

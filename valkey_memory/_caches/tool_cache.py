@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict, TypeVar, overload
 
 from .. import _keys
-from .._arguments import TTL, shown, ttl_to_milliseconds
+from .._arguments import TTL, OnError, check_on_error, check_span, shown
 from .._errors import InvalidArgumentError
 from .._models.calls import of_function
 from .._plans import Plan
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
-from .tool_calls import CallPlans, OnError
+from .counts import CacheStats, Counts
+from .tool_calls import CallPlans
 from .tool_results import PLAIN, ResultForm
-from .tool_stats import Tally, ToolCacheStats
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class ToolCache:
         >>> cache.get_or_call("search", {"query": "tea"}, lambda: search("tea"))
         ['about tea']
         >>> cache.stats()
-        ToolCacheStats(hits=1, misses=1, waits=0)
+        CacheStats(hits=1, misses=1, stores=1, semantic_hits=0, waits=0)
 
     Args:
         url: See ``ValkeyConnection.from_url``; by default ``VALKEY_URL`` or localhost.
@@ -86,9 +86,9 @@ class ToolCache:
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         self._ttl_ms, lease_ms = check_span(ttl, "ttl of results"), check_span(lease, "lease")
-        if on_error not in ("raise", "warn"):
-            raise InvalidArgumentError(f'on_error must be "raise" or "warn", not {shown(on_error)}')
-        self._plans = CallPlans(_keys.check_prefix(key_prefix), lease_ms, on_error, Tally())
+        self._plans = CallPlans(
+            _keys.check_prefix(key_prefix), lease_ms, check_on_error(on_error), Counts()
+        )
         self.connection = choose_connection(url, connection)
 
     def _run(self, plan: Plan[T]) -> T:
@@ -106,6 +106,10 @@ class ToolCache:
         ttl: TTL | None,
         form: ResultForm[Any] | None,
     ) -> Plan[Any]:
+        if not callable(call):
+            raise InvalidArgumentError(
+                f"call must be a function that runs the tool, not what it gave: {shown(call)}"
+            )
         return self._plans.get_or_call_plan(
             tool,
             arguments,
@@ -161,6 +165,7 @@ class ToolCache:
             form: How results that are no plain values are stored; the faces use it.
 
         Raises:
+            InvalidArgumentError: An argument cannot work; whatever ``on_error`` says.
             MessageEncodeError: Arguments that JSON cannot hold without loss.
             ConnectionFailedError, OperationTimeoutError, KeyTypeError, CommandError: As
                 ``on_error`` says.
@@ -246,9 +251,9 @@ class ToolCache:
         """Async ``clear``."""
         return await self._arun(self._plans.clear_plan(tool, user_id))
 
-    def stats(self) -> ToolCacheStats:
+    def stats(self) -> CacheStats:
         """How many calls hit, missed and waited, of this object in this process. Sends nothing."""
-        return self._plans.tally.read()
+        return self._plans.counts.stats()
 
     def __getstate__(self) -> dict[str, Any]:
         plans = self._plans
@@ -265,15 +270,3 @@ class ToolCache:
 
     def __repr__(self) -> str:
         return f"ToolCache({self.connection!r}, key_prefix={self._plans.key_prefix!r})"
-
-
-def check_span(span: TTL, name: str) -> int:
-    """Milliseconds of a span of time that must end.
-
-    Raises:
-        InvalidArgumentError: It is none.
-    """
-    found = ttl_to_milliseconds(span, name)
-    if found is None:
-        raise InvalidArgumentError(f"{name} must be seconds or a timedelta, not None")
-    return found

@@ -8,24 +8,29 @@ does not queue its callers one behind the other.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 from .. import _keys
-from .._arguments import check_text
-from .._errors import MessageEncodeError, ValkeyMemoryError
+from .._arguments import OnError, check_text
+from .._errors import (
+    CommandError,
+    InvalidArgumentError,
+    MessageEncodeError,
+    ValkeyMemoryError,
+)
 from .._models.calls import Call
 from .._plans import Pause, Plan, Request, Scan, Work, change_plan
+from .counts import Counts
 from .tool_arguments import digest
 from .tool_claims import Entry, Held
 from .tool_results import FORMS, ResultForm
-from .tool_stats import Tally
 
 T = TypeVar("T")
-OnError: TypeAlias = Literal["raise", "warn"]
 
 _log = logging.getLogger("valkey_memory")
 
@@ -44,13 +49,13 @@ class CallPlans:
         key_prefix: Of its keys.
         lease_ms: How long a claim holds.
         on_error: Whether an error of the cache is raised, or logged and the tool run without it.
-        tally: Counts what happens.
+        counts: Of what happens.
     """
 
     key_prefix: str
     lease_ms: int
     on_error: OnError
-    tally: Tally
+    counts: Counts
 
     def entry(
         self, tool: str, arguments: Mapping[str, Any], user_id: str | None, form: str
@@ -75,20 +80,19 @@ class CallPlans:
             entry = self.entry(tool, arguments, user_id, form.name)
             found = yield from self._claimed_plan(entry, form)
             if not isinstance(found, str):
-                self.tally.count("hits")
+                self.counts.add(hits=1)
                 return found.result
             token = found
+        except InvalidArgumentError:
+            raise
         except ValkeyMemoryError as error:
             if self.on_error == "raise":
                 raise
             _log.warning("the tool %r runs without its cache: %s", tool, error)
-        self.tally.count("misses")
+        self.counts.add(misses=1)
         outcome: _Outcome = yield _Ran(call)
         if token:
-            try:
-                yield from self._settled_plan(entry, token, outcome, form, ttl_ms)
-            except ValkeyMemoryError as error:  # never at the price of what the tool gave
-                _log.warning("%s", error)
+            yield from self._settled_plan(entry, token, outcome, form, ttl_ms)
         if outcome.error is not None:
             raise outcome.error
         return outcome.result  # type: ignore[no-any-return]
@@ -116,7 +120,7 @@ class CallPlans:
                 if len(holders) == _HOLDERS or found.left_ms < 0:
                     return ""
                 if not holders:
-                    self.tally.count("waits")
+                    self.counts.add(waits=1)
                 holders.append(found.holder)
                 pause = _FIRST_PAUSE
             yield Pause(min(pause, (found.left_ms + 1) / 1000))
@@ -125,22 +129,38 @@ class CallPlans:
     def _settled_plan(
         self, entry: Entry, token: str, outcome: _Outcome, form: ResultForm[T], ttl_ms: int
     ) -> Plan[None]:
-        """Store what the tool gave, or give the claim up. One round trip."""
+        """Store what the tool gave, or give the claim up. One round trip.
+
+        It raises nothing of ours: never at the price of what the tool gave.
+        """
         text = None
         if outcome.error is None and form.keep(outcome.result):
             try:
                 text = form.to_text(outcome.result)
             except MessageEncodeError as error:
                 _log.warning("a result of the tool %r is not cached: %s", entry.tool, error)
-        if text is None:
-            yield from change_plan(entry.release(token))
-        elif not (yield from change_plan(entry.store(token, text, ttl_ms))):
-            _log.warning(
-                "a result of the tool %r is not cached: the cache was cleared, or the tool ran "
-                "longer than lease=%g seconds",
-                entry.tool,
-                self.lease_ms / 1000,
-            )
+        try:
+            if text is not None:
+                yield from self._stored_plan(entry, token, text, ttl_ms)
+            else:
+                yield from change_plan(entry.release(token))
+        except CommandError as error:  # refused, so others shall not wait for it
+            _log.warning("%s", error)
+            with contextlib.suppress(ValkeyMemoryError):  # then the lease ends it
+                yield from change_plan(entry.release(token))
+        except ValkeyMemoryError as error:
+            _log.warning("%s", error)
+
+    def _stored_plan(self, entry: Entry, token: str, text: bytes, ttl_ms: int) -> Plan[None]:
+        if (yield from change_plan(entry.store(token, text, ttl_ms))):
+            self.counts.add(stores=1)
+            return
+        _log.warning(
+            "a result of the tool %r is not cached: the cache was cleared, or the tool ran longer "
+            "than lease=%g seconds",
+            entry.tool,
+            self.lease_ms / 1000,
+        )
 
     def delete_plan(
         self, tool: str, arguments: Mapping[str, Any], user_id: str | None

@@ -9,7 +9,9 @@ from typing import IO, Annotated
 
 import typer
 
+from .. import RunLog, ToolCache
 from .._errors import ExportFileError, InvalidArgumentError
+from .._memory.erasure import KeepsOfUsers
 from .._memory.receipts import UserCounts
 from .._memory.user_data import UserData
 from .._server.connection import ValkeyConnection
@@ -21,31 +23,43 @@ from .output import amount, print_json, say, tell, visible
 def forget(
     user: Annotated[str, typer.Option(metavar="ID", help="The user, exactly.")],
     memory_index: MemoryIndexes = None,
+    tool_prefix: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the keys of tools' results begin with.")
+    ] = "tool:cache:",
+    run_prefix: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the keys of runs begin with.")
+    ] = "agent:log:",
     yes: Yes = False,
     url: Url = None,
     key_prefix: KeyPrefix = "chat:",
     timeout: Timeout = 5.0,
     json: Json = False,
 ) -> None:
-    """Erase all that is kept of a user: conversations, records, memories. Asks.
+    """Erase all that is kept of a user: conversations, records, memories, results of tools, runs.
+
+    Asks.
 
     It says that it is done when it has read back that nothing is left. Where it was interrupted,
     run it again.
     """
     with connected(url, timeout, key_prefix) as connection:
-        data = _user_data(connection, key_prefix, memory_index)
+        tools = ToolCache(connection=connection, key_prefix=tool_prefix)
+        runs = RunLog(connection=connection, key_prefix=run_prefix)
+        data = _user_data(connection, key_prefix, memory_index, [tools, runs])
         there = data.count(user)
         if there != UserCounts():
             what = f"{amount(there.conversations, 'conversation')} and {_memories(there)}"
             confirm(f"Erase {what} of {user!r} at {connection.address} for good?", yes=yes)
         with progress(0) as bar:
             receipt = data.forget_user(user, progress=told_by(bar, "erasing"))
-    if there == UserCounts() and not (receipt.resumed or receipt.conversations):
+    if there == UserCounts() and not (receipt.resumed or receipt.conversations or receipt.cleared):
         raise _nothing(user)
     if json:
         print_json(asdict(receipt))
     else:
-        say(f"Erased {_all_of(receipt)} of {visible(user)}.")
+        cleared = amount(receipt.cleared, "result or run", "results and runs")
+        also = f", {cleared}" if receipt.cleared else ""
+        say(f"Erased {_all_of(receipt)}{also} of {visible(user)}.")
 
 
 def export_of(
@@ -113,10 +127,13 @@ def _memories(counts: UserCounts) -> str:
 
 
 def _user_data(
-    connection: ValkeyConnection, key_prefix: str, indexes: Sequence[str] | None
+    connection: ValkeyConnection,
+    key_prefix: str,
+    indexes: Sequence[str] | None,
+    also: Sequence[KeepsOfUsers] = (),
 ) -> UserData:
     known = list(indexes or ["memory"])
-    return UserData(connection=connection, key_prefix=key_prefix, indexes=known)
+    return UserData(connection=connection, key_prefix=key_prefix, indexes=known, also=also)
 
 
 def _nothing(user: str) -> CliError:

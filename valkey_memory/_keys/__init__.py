@@ -51,7 +51,9 @@ from .names import (
 )
 from .runs import (
     run_key,
+    run_of,
     runs_key,
+    runs_pattern,
 )
 from .threads import (
     thread_keys,
@@ -104,7 +106,9 @@ __all__ = [
     "missing_key",
     "probe_key",
     "run_key",
+    "run_of",
     "runs_key",
+    "runs_pattern",
     "scan_pattern",
     "session_id",
     "shape_key",

@@ -1,7 +1,8 @@
 """The erasing of a user, as a plan: what is found is deleted, until nothing is found.
 
 A marker, ``{user:alice}:erasing``, is set first and goes last. It counts what was deleted so far.
-Where the plan stops at any step, another run finds what is left, and goes on.
+Where the plan stops at any step, another run finds what is left, and goes on. What other objects
+keep of a user they clear themselves, until they find nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from .. import _keys
 from .._conversations.erasing import BATCH, Entry, entries_plan, erase_plan, owners_plan
 from .._conversations.sessions import read_fields, read_number
 from .._errors import ErasureIncompleteError, NotPrimaryError, ValkeyMemoryError, WriteRefusedError
 from .._keys import episode_key
-from .._plans import Now, Pause, Plan, Request, Scan, ScanPage, atomic
+from .._plans import Now, Pause, Plan, Request, Scan, ScanPage, Work, atomic
 from .._vectors import storage
 from .._vectors.matching import Matching, find_plan
 from .._vectors.storage import Progress
@@ -34,7 +35,33 @@ it ran, and in a cluster what an index still shows."""
 _PAUSES = (0.0, 0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before each attempt; the last before all others, too."""
 _DOCUMENTS = 500
-_COUNTS = ("conversations", "messages", "archived", "summaries", "memories")
+_COUNTS = ("conversations", "messages", "archived", "summaries", "memories", "cleared")
+
+
+class KeepsOfUsers(Protocol):
+    """What keeps something of users, and can clear it: a ``ToolCache``, a ``RunLog``, or yours."""
+
+    def clear(self, *, user_id: str) -> int:
+        """Delete what is a user's; how much it was. Again it finds nothing."""
+        ...
+
+    async def aclear(self, *, user_id: str) -> int:
+        """Async ``clear``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Clear(Work):
+    """Have what is a user's cleared. The reply is how much it was."""
+
+    keeper: KeepsOfUsers
+    user_id: str
+
+    def serve(self) -> int:
+        return self.keeper.clear(user_id=self.user_id)
+
+    async def aserve(self) -> int:
+        return await self.keeper.aclear(user_id=self.user_id)
 
 
 @dataclass(slots=True)
@@ -86,7 +113,11 @@ def left_plan(
 
 
 def forget_plan(
-    key_prefix: str, user_id: str, indexes: Sequence[str], progress: Progress | None
+    key_prefix: str,
+    user_id: str,
+    indexes: Sequence[str],
+    progress: Progress | None,
+    also: Sequence[KeepsOfUsers] = (),
 ) -> Plan[Receipt]:
     """Erase a user.
 
@@ -105,6 +136,8 @@ def forget_plan(
         yield from erasure.delete_plan(left)
         attempt += 1
         left = yield from left_plan(key_prefix, user_id, indexes, list(erasure.seen))
+    for keeper in also:
+        yield from erasure.clear_plan(keeper)
     yield from erasure.end_plan()
     finished_ms = yield Now()
     return Receipt(
@@ -193,6 +226,21 @@ class _Erasure:
                 yield from self._tell_plan(len(some), all_)
         for failure in failures:
             raise failure
+
+    def clear_plan(self, keeper: KeepsOfUsers) -> Plan[None]:
+        """Have ``keeper`` clear what it has, until it finds nothing."""
+        for pause in (0.0, *_PAUSES):
+            yield Pause(pause)
+            found: int = yield _Clear(keeper, self._user)
+            if not found:
+                return
+            self.counts["cleared"] += found
+            yield from self._note_plan()
+        raise ErasureIncompleteError(
+            f"{keeper!r} still finds something of {self._user!r}: somebody writes it anew. Stop "
+            "who writes for this user, and erase again",
+            {"cleared": self.counts["cleared"]},
+        )
 
     def _tell_plan(self, done: int, all_: int) -> Plan[None]:
         self._done += done

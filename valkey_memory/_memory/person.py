@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from .._server.connection import ValkeyConnection
+from .erasure import KeepsOfUsers
 from .receipts import Receipt, UserCounts
 from .user_data import UserData
 from .user_transfer import Existing
@@ -18,17 +19,20 @@ def forget_user(
     connection: ValkeyConnection | None = None,
     key_prefix: str = "chat:",
     indexes: Sequence[str] = ("memory",),
+    also: Sequence[KeepsOfUsers] = (),
 ) -> Receipt:
     """Erase all that is kept of a user: ``UserData(...).forget_user(user_id)``, which says more.
 
     Args:
         user_id: Whose, exactly.
-        url, connection, key_prefix, indexes: As in ``UserData``.
+        url, connection, key_prefix, indexes, also: As in ``UserData``.
 
     Raises:
         ErasureIncompleteError: Something is left, because it is written anew all the time.
     """
-    data = UserData(url=url, connection=connection, key_prefix=key_prefix, indexes=indexes)
+    data = UserData(
+        url=url, connection=connection, key_prefix=key_prefix, indexes=indexes, also=also
+    )
     return data.forget_user(user_id)
 
 

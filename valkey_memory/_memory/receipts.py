@@ -36,6 +36,7 @@ class Receipt(UserCounts):
         user_id: Whose.
         key_prefix: Of the conversations that were looked through.
         indexes: Those that were looked through.
+        cleared: How much the objects in ``also`` had: results of tools, logs of runs.
         started_at: When the first run began, in UTC.
         finished_at: When it was read back that nothing is left.
         resumed: Whether an earlier run was interrupted.
@@ -44,6 +45,7 @@ class Receipt(UserCounts):
     user_id: str
     key_prefix: str
     indexes: tuple[str, ...]
+    cleared: int = 0
     started_at: dt.datetime
     finished_at: dt.datetime
     resumed: bool = False

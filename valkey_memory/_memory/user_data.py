@@ -14,7 +14,7 @@ from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .._vectors.schema import IndexSchema
 from .._vectors.storage import Progress
-from .erasure import forget_plan, left_plan, unfinished_plan
+from .erasure import KeepsOfUsers, forget_plan, left_plan, unfinished_plan
 from .files import File, reading, writing
 from .receipts import Receipt, UserCounts
 from .user_transfer import Existing, export_plan, import_plan
@@ -29,7 +29,9 @@ class UserData:
 
     Conversations are those in the user's list: of stores and histories that were given a
     ``user_id``. One whose record names another user by now is the other's. Documents are those
-    whose metadata name the user under ``user_id``, exactly.
+    whose metadata name the user under ``user_id``, exactly. Other objects that keep something of
+    users, such as a ``ToolCache`` or a ``RunLog``, erase it along with these where ``also`` names
+    them.
 
     Every method has an async twin with the prefix ``a``. Safe to share between threads and event
     loops.
@@ -53,6 +55,10 @@ class UserData:
         key_prefix: That of the conversations. Users of another prefix are other users.
         indexes: Names of the indexes to look through: ``index_name`` of each ``LongTermMemory``,
             and any other with the tag ``user_id``. Those that do not exist are empty.
+        also: What else keeps something of users: ``ToolCache`` and ``RunLog`` objects, or your own
+            with ``clear(user_id=)`` and ``aclear(user_id=)``, which return how much it was. They
+            may be on other servers. ``forget_user`` has them clear it; ``count`` and
+            ``export_user`` ask them nothing.
 
     Raises:
         ConfigurationError, InvalidArgumentError: An argument cannot work.
@@ -66,12 +72,19 @@ class UserData:
         connection: ValkeyConnection | None = None,
         key_prefix: str = "chat:",
         indexes: Sequence[str] = ("memory",),
+        also: Sequence[KeepsOfUsers] = (),
     ) -> None:
         url = hide_url(url)  # an error shows it to tools that print variables
         if isinstance(indexes, str) or not isinstance(indexes, Sequence):
             raise ConfigurationError(
                 f'indexes must be a list of names such as ["memory"], not {shown(indexes)}'
             )
+        if not isinstance(also, Sequence) or not all(map(_clears, also)):
+            raise ConfigurationError(
+                "also must be a list of objects with clear(user_id=) and aclear(user_id=), such as "
+                f"[tool_cache], not {shown(also)}"
+            )
+        self._also = tuple(also)
         self._key_prefix = _keys.check_prefix(key_prefix)
         self._indexes = tuple(dict.fromkeys(IndexSchema(name).name for name in indexes))
         self.connection = choose_connection(url, connection)
@@ -130,7 +143,8 @@ class UserData:
 
         Round trips: three per 200 conversations, five per 500 documents, and two looks at least. A
         look is one for the list, and for each index three where the server's index surely has all
-        documents; in a cluster, and with exact search, it walks the keyspace instead.
+        documents; in a cluster, and with exact search, it walks the keyspace instead. Each object
+        of ``also`` that has something walks the keyspace twice, others once.
         """
         return self._primaries.run(self._forget_plan(user_id, progress))
 
@@ -140,7 +154,9 @@ class UserData:
 
     def _forget_plan(self, user_id: str, progress: Progress | None) -> Plan[Receipt]:
         check_text(user_id, "user_id")
-        return (yield from forget_plan(self._key_prefix, user_id, self._indexes, progress))
+        return (
+            yield from forget_plan(self._key_prefix, user_id, self._indexes, progress, self._also)
+        )
 
     def unfinished(self) -> list[str]:
         """Users whose erasing was interrupted, sorted. It walks the keyspace."""
@@ -237,6 +253,11 @@ class UserData:
         with reading(source) as (file, name):
             plan = import_plan(self._key_prefix, user_id, existing, file, name, progress)
             return await self._primaries.arun(plan)
+
+
+def _clears(keeper: object) -> bool:
+    methods = (getattr(keeper, name, None) for name in ("clear", "aclear"))
+    return not isinstance(keeper, type) and all(map(callable, methods))
 
 
 def _check_import(user_id: str | None, existing: Existing) -> None:

@@ -1,7 +1,8 @@
 """What happens in a run, as an entry of its stream and back.
 
 The fields are those of Valkey's cookbook: ``action``, ``details`` as JSON and ``ts`` in Unix
-seconds; ``step`` and ``parent`` say which step of the run it belongs to, and in which that stands.
+seconds; ``step`` and ``parent`` say which step of the run it belongs to, and in which that stands;
+``user_id`` says whose run it is.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class RunEvent:
         ts: When, by the clock of who wrote it, in Unix seconds.
         step: The step of the run that it belongs to.
         parent: The step that this one stands in.
+        user_id: Whose run it is.
     """
 
     id: str
@@ -43,6 +45,7 @@ class RunEvent:
     ts: float = 0.0
     step: str | None = None
     parent: str | None = None
+    user_id: str | None = None
 
     @property
     def ends_run(self) -> bool:
@@ -56,12 +59,13 @@ def to_fields(
     ts_ms: int,
     step: str | None,
     parent: str | None,
+    user_id: str | None,
     max_chars: int,
 ) -> list[str | bytes]:
     """Names and values of an entry, in a row.
 
     Raises:
-        InvalidArgumentError: ``action``, ``step`` or ``parent`` is no text.
+        InvalidArgumentError: ``action``, ``step``, ``parent`` or ``user_id`` is no text.
     """
     if not isinstance(details, Mapping | None):
         raise InvalidArgumentError(f"details must be a dict, not {shown(details)}")
@@ -71,7 +75,7 @@ def to_fields(
         _dumps(_shortened(open_to_json(dict(details or {}), "details"), max_chars)),
     ]
     found += ["ts", f"{ts_ms / 1000:.3f}"]
-    for name, value in (("step", step), ("parent", parent)):
+    for name, value in (("step", step), ("parent", parent), ("user_id", user_id)):
         if value is not None:
             found += [name, check_text(value, name)]
     return found
@@ -104,6 +108,7 @@ def from_entry(entry_id: bytes, pairs: Pairs) -> RunEvent:
         _seconds(fields.get("ts"), found_id),
         fields.get("step"),
         fields.get("parent"),
+        fields.get("user_id"),
     )
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _keys
-from .._arguments import MAXIMUM, check_count, shown
+from .._arguments import MAXIMUM, TTL, check_count, check_span, check_text, shown
 from .._errors import InvalidArgumentError, KeyTypeError
-from .._plans import Now, Pause, Plan, Request, WriteToken, answered, change_plan, changes_plan
+from .._plans import (
+    Now,
+    Pause,
+    Plan,
+    Request,
+    Scan,
+    ScanPage,
+    WriteToken,
+    answered,
+    change_plan,
+    changes_plan,
+)
 from . import changes
 from .events import RUN_ERROR, RunEvent, to_fields
 
@@ -32,6 +43,7 @@ class Run:
         last_active: When the last was.
         state: ``"ended"``, ``"failed"``, or ``"running"`` where no event says either: it goes on,
             or it was killed.
+        user_id: Whose it is, as its last event says, or else its first.
     """
 
     run_id: str
@@ -40,6 +52,7 @@ class Run:
     started_at: float
     last_active: float
     state: str
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +82,12 @@ class RunPlans:
         details: Mapping[str, Any] | None,
         step: str | None,
         parent: str | None,
+        user_id: str | None,
     ) -> Plan[None]:
         """Add an event. One round trip."""
         key = self.key(run_id)
         now: int = yield Now()
-        fields = to_fields(action, details, now, step, parent, self.max_chars)
+        fields = to_fields(action, details, now, step, parent, user_id, self.max_chars)
         token: bytes = yield WriteToken()
         yield from changes_plan(
             changes.enter(self.key_prefix, run_id, now, self.ttl_ms),
@@ -118,27 +132,32 @@ class RunPlans:
         self, listed: list[tuple[str, float]]
     ) -> Plan[tuple[list[Run], list[tuple[str, float]]]]:
         """The runs of entries of the list, and the entries of those that are gone."""
-        commands = [changes.glance_commands(self.key(run_id)) for run_id, _ in listed]
-        if not commands:
-            return [], []
+        runs = yield from self._looked_at_plan([run_id for run_id, _ in listed])
+        now = (yield Now()) / 1000
+        live = [runs[run_id] for run_id, _ in listed if run_id in runs]
+        gone = [one for one in listed if one[0] not in runs]
+        return live, [(run_id, score) for run_id, score in gone if score < now - _GRACE_SECONDS]
+
+    def _looked_at_plan(self, run_ids: Sequence[str]) -> Plan[dict[str, Run]]:
+        """Those of the runs that have a log. One round trip."""
+        if not run_ids:
+            return {}
         replies = yield Request(
             "look at runs",
-            tuple(command for some in commands for command in some),
+            tuple(command for one in run_ids for command in changes.glance_commands(self.key(one))),
             errors_as_replies=True,
             read_only=True,
             repeatable=True,
         )
-        now = (yield Now()) / 1000
-        live, stale = [], []
-        for number, (run_id, score) in enumerate(listed):
+        found: dict[str, Run] = {}
+        for number, run_id in enumerate(run_ids):
             of_run = replies[3 * number : 3 * number + 3]
-            foreign = any(isinstance(reply, KeyTypeError) for reply in of_run)
-            glance = None if foreign else changes.glance([answered(reply) for reply in of_run])
-            if glance is not None and glance.first is not None and glance.last is not None:
-                live.append(_run(run_id, glance.events, glance.first, glance.last))
-            elif score < now - _GRACE_SECONDS:
-                stale.append((run_id, score))
-        return live, stale
+            if any(isinstance(reply, KeyTypeError) for reply in of_run):
+                continue  # a foreign key
+            glance = changes.glance([answered(reply) for reply in of_run])
+            if glance.first is not None and glance.last is not None:
+                found[run_id] = _run(run_id, glance.events, glance.first, glance.last)
+        return found
 
     def delete_plan(self, run_id: str) -> Plan[bool]:
         """Delete a log and its entry. One round trip."""
@@ -147,6 +166,26 @@ class RunPlans:
             changes.leave(self.key_prefix, [(run_id, float(MAXIMUM))]),
         )
         return bool(deleted)
+
+    def clear_plan(self, user_id: str) -> Plan[int]:
+        """Delete the logs of a user's runs; how many. It walks the keyspace."""
+        check_text(user_id, "user_id")
+        operation = f"delete the logs of runs of {user_id!r}"
+        scan = Scan(operation, _keys.runs_pattern(self.key_prefix), "stream")
+        deleted = 0
+        while True:
+            page: ScanPage = yield scan
+            ids = [one for key in page.keys if (one := _keys.run_of(self.key_prefix, key))]
+            runs = yield from self._looked_at_plan(ids)
+            theirs = [run.run_id for run in runs.values() if run.user_id == user_id]
+            if theirs:
+                gone = yield from changes_plan(*(changes.delete(self.key(one)) for one in theirs))
+                deleted += sum(gone)
+                listed = [(one, float(MAXIMUM)) for one in theirs]
+                yield from change_plan(changes.leave(self.key_prefix, listed))
+            if page.cursor is None:
+                return deleted
+            scan = replace(scan, cursor=page.cursor)
 
 
 class Follower:
@@ -165,18 +204,15 @@ class Follower:
         plans: RunPlans,
         run_id: str,
         after: RunEvent | str | None,
-        interval: float,
+        interval: TTL,
         *,
         until_end: bool,
     ) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int | float) or interval < 0.001:
-            raise InvalidArgumentError(
-                f"interval must be seconds, at least 0.001, not {shown(interval)}"
-            )
         plans.key(run_id)
         check_after(after)
         self._plans, self._run_id, self._after = plans, run_id, after
-        self._interval, self._until_end = interval, until_end
+        self._interval = check_span(interval, "interval") / 1000
+        self._until_end = until_end
         self._looked = self._at_end = self._ended = False
 
     def news_plan(self) -> Plan[list[RunEvent]]:
@@ -217,4 +253,12 @@ def _run(run_id: str, events: int, first: RunEvent, last: RunEvent) -> Run:
     state = "running"
     if last.ends_run:
         state = "failed" if last.action == RUN_ERROR else "ended"
-    return Run(run_id, name if isinstance(name, str) else None, events, first.ts, last.ts, state)
+    return Run(
+        run_id,
+        name if isinstance(name, str) else None,
+        events,
+        first.ts,
+        last.ts,
+        state,
+        last.user_id or first.user_id,
+    )

@@ -43,6 +43,7 @@ class _Step:
     name: str
     began: float
     hidden: bool
+    user_id: str | None
 
 
 class RunRecorder:
@@ -72,6 +73,7 @@ class RunRecorder:
         payload: Details,
         *,
         hidden: bool = False,
+        user_id: str | None = None,
     ) -> None:
         """A step begins. The outermost one begins the run.
 
@@ -83,6 +85,7 @@ class RunRecorder:
             details: What is always logged; values of None are not.
             payload: What is logged unless there shall be no contents.
             hidden: It has no events; what stands in it is shown in the step around it.
+            user_id: Whose run it is, where it is the outermost one.
         """
         with self._lock:
             parent = self._steps.get(parent_id or "")
@@ -94,16 +97,17 @@ class RunRecorder:
                 name,
                 time.monotonic(),
                 hidden,
+                user_id if parent is None else parent.user_id,
             )
             self._steps[step_id] = step
         about = {"name": name, **details}
         if parent is None:
             contents = payload if kind == CHAIN else {}
-            self._add(step.run, RUN_START, about, contents, step.shown)
+            self._add(step, RUN_START, about, contents)
         if not hidden and (parent is not None or kind != CHAIN):
             contents = {} if kind == CHAIN else payload
             above = parent.shown if parent is not None else None
-            self._add(step.run, f"{kind}_start", about, contents, step.shown, above)
+            self._add(step, f"{kind}_start", about, contents, above)
 
     def end(
         self,
@@ -127,25 +131,24 @@ class RunRecorder:
         if parent is not None or kind != CHAIN:
             contents = {} if kind == CHAIN and outcome == "end" else payload
             above = parent.shown if parent is not None else None
-            self._add(step.run, f"{kind}_{outcome}", about, contents, step.shown, above)
+            self._add(step, f"{kind}_{outcome}", about, contents, above)
         if parent is None:
             action = RUN_ERROR if outcome == "error" else RUN_END
-            self._add(step.run, action, about, payload if kind == CHAIN else {}, step.shown)
+            self._add(step, action, about, payload if kind == CHAIN else {})
 
     def note(self, action: str, step_id: str, details: Details, payload: Details) -> None:
         """Something happens in a step that goes on."""
         with self._lock:
             step = self._steps.get(step_id)
         if step is not None:
-            self._add(step.run, action, details, payload, step.shown)
+            self._add(step, action, details, payload)
 
     def _add(
         self,
-        run: str,
+        step: _Step,
         action: str,
         details: Details,
         payload: Details,
-        step: str,
         parent: str | None = None,
     ) -> None:
         with self._lock:
@@ -155,9 +158,11 @@ class RunRecorder:
         told = {**details, **(payload if self._payloads else {})}
         told = {name: value for name, value in told.items() if value is not None}
         try:
-            self.log.append(run, action, told, step=step, parent=parent)
+            self.log.append(
+                step.run, action, told, step=step.shown, parent=parent, user_id=step.user_id
+            )
         except ValkeyMemoryError as error:
-            self._note_loss(run, error)
+            self._note_loss(step.run, error)
             return
         with self._lock:
             lost, self._lost = self._lost, 0

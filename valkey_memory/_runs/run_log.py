@@ -92,6 +92,7 @@ class RunLog:
         *,
         step: str | None = None,
         parent: str | None = None,
+        user_id: str | None = None,
     ) -> None:
         """Add an event to a run, and restart the TTL of its log.
 
@@ -103,10 +104,12 @@ class RunLog:
                 JSON does not know are stored as their dict, list or text.
             step: The step of the run that it belongs to.
             parent: The step that this one stands in.
+            user_id: Whose run it is, so that ``clear`` and ``UserData`` find it. Say it with each
+                event: a log that is cut loses its first ones.
 
         Round trips: one.
         """
-        self._run(self._plans.append_plan(run_id, action, details, step, parent))
+        self._run(self._plans.append_plan(run_id, action, details, step, parent, user_id))
 
     async def aappend(
         self,
@@ -116,9 +119,10 @@ class RunLog:
         *,
         step: str | None = None,
         parent: str | None = None,
+        user_id: str | None = None,
     ) -> None:
         """Async ``append``."""
-        await self._arun(self._plans.append_plan(run_id, action, details, step, parent))
+        await self._arun(self._plans.append_plan(run_id, action, details, step, parent, user_id))
 
     def read(
         self, run_id: str, after: RunEvent | str | None = None, limit: int | None = None
@@ -145,7 +149,7 @@ class RunLog:
         run_id: str,
         after: RunEvent | str | None = None,
         *,
-        interval: float = 0.5,
+        interval: TTL = 0.5,
         until_end: bool = True,
     ) -> Iterator[RunEvent]:
         """The events of a run as they come, those that are there first.
@@ -153,7 +157,8 @@ class RunLog:
         Args:
             run_id: The run; it need not have begun.
             after: Begin after this event, or after an event's id.
-            interval: Seconds between two looks. The connection is shared, so nothing blocks on it.
+            interval: Seconds (or a timedelta) between two looks. The connection is shared, so
+                nothing blocks on it.
             until_end: Stop after ``"run_end"`` or ``"run_error"``, where nothing follows. False
                 goes on for ever.
 
@@ -171,7 +176,7 @@ class RunLog:
         run_id: str,
         after: RunEvent | str | None = None,
         *,
-        interval: float = 0.5,
+        interval: TTL = 0.5,
         until_end: bool = True,
     ) -> AsyncIterator[RunEvent]:
         """Async ``follow``: ``async for event in log.afollow(run_id)``."""
@@ -209,6 +214,24 @@ class RunLog:
     async def adelete(self, run_id: str) -> bool:
         """Async ``delete``."""
         return await self._arun(self._plans.delete_plan(run_id))
+
+    def clear(self, *, user_id: str) -> int:
+        """Delete the logs of a user's runs: of those whose last or first event names the user.
+
+        Args:
+            user_id: Whose, exactly.
+
+        Returns:
+            How many there were.
+
+        Round trips: it walks the whole keyspace with SCAN, one per 1,000 keys on each primary, and
+        three where some of these are logs.
+        """
+        return self._run(self._plans.clear_plan(user_id))
+
+    async def aclear(self, *, user_id: str) -> int:
+        """Async ``clear``."""
+        return await self._arun(self._plans.clear_plan(user_id))
 
     def __getstate__(self) -> dict[str, Any]:
         plans = self._plans

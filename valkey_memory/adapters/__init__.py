@@ -3,11 +3,20 @@
 A face translates a framework's messages, nodes and options; storage, plans and commands stay below.
 """
 
-from .._arguments import TTL, check_count, check_text, shown, with_options
-from .._caches.answers import AnswerCodec, OnError, check_on_error
+from .._arguments import (
+    TTL,
+    OnError,
+    check_count,
+    check_on_error,
+    check_span,
+    check_text,
+    shown,
+    with_options,
+)
+from .._caches.answers import AnswerCodec
 from .._caches.exact import ExactCache, Place
 from .._caches.semantic import THRESHOLD, Asked, Found, SemanticCache
-from .._caches.tool_cache import ToolCacheOptions, check_span
+from .._caches.tool_cache import ToolCacheOptions
 from .._caches.tool_results import ResultForm
 from .._caches.typed import pack_typed, unpack_typed
 from .._checkpoints.records import History, New, Saved, Typed, Write
@@ -92,15 +101,15 @@ __all__ = [
     "History",
     "HybridMode",
     "IndexOptions",
-    "MemoryBesideState",
-    "Metric",
-    "NEVER",
-    "New",
     "Item",
     "ItemIndexOptions",
     "ItemStore",
     "ListNamespaces",
+    "MemoryBesideState",
+    "Metric",
+    "NEVER",
     "NamespaceMatch",
+    "New",
     "OnCorrupt",
     "OnError",
     "Operation",
