@@ -48,7 +48,6 @@ from langchain_valkey_glide import (
 )
 from langgraph_valkey_glide import ValkeySaver, ValkeyStore
 from valkey_memory import (
-    ConfigurationError,
     EmbeddedValkey,
     InvalidArgumentError,
     InvalidSessionIdError,
@@ -1042,7 +1041,7 @@ async def _who(runtime: Any) -> str:
         ({"user_id": None}, InvalidArgumentError),
         ({"session_id": 5}, InvalidArgumentError),
         ({"user_id": _who}, InvalidArgumentError),
-        ({"on_error": "ignore"}, ConfigurationError),
+        ({"on_error": "ignore"}, InvalidArgumentError),
         ({"tool_calls": 1}, InvalidArgumentError),
         ({"within_session": "yes"}, InvalidArgumentError),
         ({"title": "A talk"}, InvalidArgumentError),
