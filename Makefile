@@ -18,8 +18,9 @@ demo: $(READY)
 test: $(DEV) format
 	@$(MAKE) --no-print-directory -j 2 types all-tests
 
+# Three processes for two cores: tests wait for servers a third of the time.
 all-tests: $(DEV)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 test-fast: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -47,6 +48,8 @@ benchmark: $(DEV)
 	$(BIN)/python benchmarks/vector_store.py
 	$(BIN)/python benchmarks/documents.py
 	$(BIN)/python benchmarks/sessions.py
+	$(BIN)/python benchmarks/checkpoints.py
+	$(BIN)/python benchmarks/caches.py
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,15 @@ from valkey_memory import ValkeyConnection
 from valkey_memory._cli.commands import app
 
 Run = Callable[..., Result]
+
+SCRIPT = [sys.executable, "-W", "error", "-m", "valkey_memory._cli"]
+DEFAULT_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+INTERRUPTIBLE = [
+    *SCRIPT[:3],
+    "-c",
+    f"{DEFAULT_SIGINT}; from valkey_memory._cli import main; main()",
+]
+"""The script, where the parent ignores Ctrl-C, too, as under nohup: a child inherits that."""
 
 
 def rows(result: Result) -> list[dict[str, Any]]:

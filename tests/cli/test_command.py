@@ -16,17 +16,9 @@ import pytest
 from valkey_memory import EmbeddedValkey, MessageStore, ValkeyConnection
 
 from ..servers import admin
-from .conftest import Run, rows
+from .conftest import INTERRUPTIBLE, SCRIPT, Run, rows
 from .test_conversations import user
 
-SCRIPT = [sys.executable, "-W", "error", "-m", "valkey_memory._cli"]
-DEFAULT_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-INTERRUPTIBLE = [
-    *SCRIPT[:3],
-    "-c",
-    f"{DEFAULT_SIGINT}; from valkey_memory._cli import main; main()",
-]
-"""The script, where the parent ignores Ctrl-C, too, as under nohup: a child inherits that."""
 COMMANDS = ["sessions", "show", "search", "stats", "doctor", "export", "import", "delete", "demo"]
 NOWHERE = "valkey://alice:s3cret@127.0.0.1:1?connection_timeout=0.5"
 

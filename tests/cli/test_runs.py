@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -11,7 +11,7 @@ import pytest
 
 from valkey_memory import RunLog, ValkeyConnection
 
-from .conftest import Run, rows
+from .conftest import INTERRUPTIBLE, Run, rows
 
 
 @pytest.fixture
@@ -96,13 +96,16 @@ def test_follow_until_the_run_ends(at: Run, log: RunLog) -> None:
 @pytest.mark.slow
 def test_an_interrupt_ends_it_in_peace(log: RunLog, prefix: str, server_url: str) -> None:
     log.append("live", "run_start")
-    command = [sys.executable, "-m", "valkey_memory._cli", "runs", "live", "--follow"]
-    child = subprocess.Popen(
-        [*command, "--url", server_url, "--key-prefix", prefix],
+    command = [*INTERRUPTIBLE, "runs", "live", "--follow", "--url", server_url]
+    with subprocess.Popen(
+        [*command, "--key-prefix", prefix],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert "run_start" in child.stdout.readline()
-    child.send_signal(2)
-    out, err = child.communicate(timeout=30)
+    ) as child:  # fmt: skip
+        try:
+            assert child.stdout is not None
+            assert "run_start" in child.stdout.readline()
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert (child.returncode, out, err) == (0, "", "")

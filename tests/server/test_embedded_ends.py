@@ -33,7 +33,7 @@ _OWNER = """
 import asyncio, os, signal, sys
 from valkey_memory import MessageStore
 how, url, face, *ignored = sys.argv[1:]
-for name in ("SIGTERM", "SIGHUP", "SIGINT"):  # as a shell in the background may have it
+for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"):  # as a shell in the background may have it
     signal.signal(getattr(signal, name), signal.SIG_IGN if name in ignored else signal.SIG_DFL)
 store = MessageStore(url=url)
 message = {"role": "user", "content": "by the owner"}
