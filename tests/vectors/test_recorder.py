@@ -260,7 +260,8 @@ def test_the_summary_says_what_was_replayed() -> None:
     environment = {n: v for n, v in os.environ.items() if not n.startswith("PYTEST")}
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "1",
-        "-m", "", "-k", "(test_count or beyond) and not exact", "tests/vectors/test_vector_index.py",
+        "-m", "", "-k", "(test_count or beyond) and not exact",
+        "tests/vectors/test_vector_index.py",
     ]  # fmt: skip
     done = subprocess.run(
         command,
