@@ -56,6 +56,7 @@ class ChatStoreFields(Rebuilt):
     _connection: ValkeyConnection = PrivateAttr()
     _count_tokens: TokenCounter[ChatMessage] | None = PrivateAttr(default=None)
     _summary: Summary | None = PrivateAttr(default=None)
+    _made: tuple[dict[str, Any], ConversationStore[ChatMessage]] | None = PrivateAttr(default=None)
     _takes_summary: ClassVar[bool] = True
 
     def __init__(
@@ -117,6 +118,12 @@ class ChatStoreFields(Rebuilt):
     @property
     def _store(self) -> ConversationStore[ChatMessage]:
         """The store that the fields describe, also after they were changed or copied."""
+        made = self._made
+        if made is None or made[0] != self.__dict__:
+            made = self._made = dict(self.__dict__), self._make()
+        return made[1]
+
+    def _make(self) -> ConversationStore[ChatMessage]:
         same = self.url is None or self.url == self._connection.url
         return ConversationStore(
             LlamaIndexCodec(),

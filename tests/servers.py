@@ -160,6 +160,15 @@ def _agreed(port: int) -> bool:
 
 
 def command_counts(port: int) -> dict[str, int]:
+    """``exact_counts``, where a script counts alike by its text and by its hash."""
+    counts = exact_counts(port)
+    for by_text, by_hash in (("eval", "evalsha"), ("eval_ro", "evalsha_ro")):
+        if by_hash in counts:
+            counts[by_text] = counts.get(by_text, 0) + counts.pop(by_hash)
+    return counts
+
+
+def exact_counts(port: int) -> dict[str, int]:
     """Calls per command since the last ``CONFIG RESETSTAT``, as INFO commandstats has them."""
     lines = told(port, "INFO", "commandstats").decode().splitlines()
     counts = {}

@@ -38,7 +38,8 @@ def _any(replies: Sequence[Any]) -> bool:
 def once(change: Change[T], token: str | bytes) -> Change[T]:
     """``change``, a script, as one that is applied once, however often it arrives."""
     (command,) = change.commands
-    return change._replace(commands=(frame.with_token(command, token),), repeatable=True)
+    operation, key, read = change.operation, change.key, change.read
+    return Change(operation, key, (frame.with_token(command, token),), read, repeatable=True)
 
 
 def append(
@@ -54,15 +55,12 @@ def append(
 
     ``archived`` adds them to the archived list, which has no window.
     """
+    if archived:
+        command = script(scripts.APPEND_ARCHIVED, key, *elements, ttl_ms=ttl_ms)
+        return Change(f"append to {_archived(key)}", key, (command,), nothing)
     source = turn_scripts.APPEND if whole_turns else scripts.APPEND
-    number = number_of(_keys.ARCHIVED) if archived else LIST
-    trim = _trim(None if archived else window)
-    return Change(
-        f"append to {_archived(key) if archived else key!r}",
-        key,
-        (script(source, key, number, trim, *elements, ttl_ms=ttl_ms),),
-        nothing,
-    )
+    command = script(source, key, _trim(window), *elements, ttl_ms=ttl_ms)
+    return Change(f"append to {key!r}", key, (command,), nothing)
 
 
 def replace(

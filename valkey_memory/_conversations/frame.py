@@ -23,25 +23,26 @@ from .. import _keys
 from .._plans import Command
 from .._server.failures import REPEATED
 
-# ARGV: the write token or '', the TTL in milliseconds or '', what a record takes (below), the type
-# of each key, and from `at` on the body's arguments. A script stops at its first error, but what it
-# did before stays done; hence the types come first. A server without memory refuses the first write
-# of a script and no later one, so the token comes after the body: a body that changed nothing may
-# do without. Lua unpacks at most about 8,000 values, so elements are pushed in portions. A list is
-# refilled before its old elements are cut off: a server without memory refuses the push, and they
-# stay.
+# ARGV: the write token or '', the TTL in milliseconds or '', what a record takes (below), the first
+# letter of each key's type, and from `at` on the body's arguments. A script stops at its first
+# error, but what it did before stays done; hence the types come first. Most conversations have no
+# sidecar, and most writes make none: then only the list and the tokens are looked at. A server
+# without memory refuses the first write of a script and no later one, so the token comes after the
+# body: a body that changed nothing may do without. Lua unpacks at most about 8,000 values, so
+# elements are pushed in portions. A list is refilled before its old elements are cut off: a server
+# without memory refuses the push, and they stay.
 _FRAME = """
-local call = redis.call
-local types = %(types)s
-local at = types + #KEYS + 1
-for i, key in ipairs(KEYS) do
-  local found = call('TYPE', key).ok
-  if found ~= ARGV[types + i] and found ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', no ' .. ARGV[types + i])
+local call, token, ttl, kinds, at = redis.call, ARGV[1], ARGV[2], ARGV[%(kinds)s], %(kinds)s + 1
+local own = %(own)s
+local contents, writes, step = own - 1, KEYS[own], 1
+%(step)s
+for i = 1, #KEYS, step do
+  local found = call('TYPE', KEYS[i]).ok
+  if found:byte() ~= kinds:byte(i) and found ~= 'none' then
+    local wanted = ({l = 'list', h = 'hash', z = 'zset'})[kinds:sub(i, i)]
+    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. found .. ', no ' .. wanted)
   end
 end
-local token, ttl, own = ARGV[1], ARGV[2], %(own)s
-local contents, writes = own - 1, KEYS[own]
 if token ~= '' and call('LPOS', writes, token) then return %(repeated)s end
 local expires, result = -2, nil
 if ttl == '' then
@@ -59,9 +60,9 @@ if token ~= '' then
   if expires == -2 and ttl == '' then call('PERSIST', writes) end
 end
 if ttl ~= '' then
-  for i = 1, own do call('PEXPIRE', KEYS[i], ttl) end
+  for i = 1, own, step do call('PEXPIRE', KEYS[i], ttl) end
 elseif expires > 0 then
-  for i = 1, own do
+  for i = 1, own, step do
     if call('PEXPIRETIME', KEYS[i]) == -1 then call('PEXPIREAT', KEYS[i], expires) end
   end
 end
@@ -69,6 +70,7 @@ return result
 """
 REMEMBERED = 100
 """So many tokens of the last writes each conversation remembers."""
+_IF_ALONE = "if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then step = contents end"
 _IF_EMPTIED = """
 if call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
   call('PEXPIRE', writes, 60000)
@@ -158,6 +160,7 @@ def framed(
     counts: str = "",
     repeated: str = _NOTHING,
     may_empty: bool = False,
+    only_list: bool = False,
 ) -> str:
     """A script of ``body``, which finds its arguments from ``at`` on and leaves a ``result``.
 
@@ -168,6 +171,7 @@ def framed(
             it changed nothing. A record can be kept of a write that has it.
         repeated: What it returns when it was applied before.
         may_empty: It may leave nothing of the conversation.
+        only_list: It changes no key but the list.
     """
     parts = {
         "body": "".join((*helpers, body)),
@@ -175,7 +179,8 @@ def framed(
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
-    text = shortened(_FRAME % {**parts, "types": "2", "own": "#KEYS", "record": ""})
+    plain = {"kinds": "3", "own": "#KEYS", "record": "", "step": _IF_ALONE if only_list else ""}
+    text = shortened(_FRAME % {**parts, **plain})
     if counts:
         record = _RECORD % {
             "counts": counts,
@@ -184,10 +189,9 @@ def framed(
             "archived": number_of(_keys.ARCHIVED),
         }
         own = "#KEYS - (ARGV[8] ~= '' and 1 or 0)"
-        types = str(2 + RECORD_ARGUMENTS)
-        _recording[text] = shortened(
-            _FRAME % {**parts, "types": types, "own": own, "record": record}
-        )
+        kinds = str(3 + RECORD_ARGUMENTS)
+        recording = {"kinds": kinds, "own": own, "record": record, "step": ""}
+        _recording[text] = shortened(_FRAME % {**parts, **recording})
     return text
 
 
@@ -230,8 +234,7 @@ def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = 
     keys = _keys.conversation_keys(key)
     return (
         "EVAL", source, str(len(keys)), *keys,
-        "", "" if ttl_ms is None else str(ttl_ms), "list", *_keys.SIDECARS.values(), "list",
-        *arguments,
+        "", "" if ttl_ms is None else str(ttl_ms), _keys.conversation_types(), *arguments,
     )  # fmt: skip
 
 
@@ -252,9 +255,9 @@ def with_record(command: Command, record: tuple[str, ...], user_list: str | None
     *when_who, session_id = record
     keys, first = int(command[2]), 3 + int(command[2])
     listed = () if user_list is None else (user_list,)
+    token, ttl, kinds, *arguments = command[first:]
     return (
         "EVAL", _recording[str(command[1])], str(keys + len(listed)), *command[3:first], *listed,
-        *command[first : first + 2], *when_who, session_id if listed else "",
-        *command[first + 2 : first + 2 + keys], *("zset" for _ in listed),
-        *command[first + 2 + keys :],
+        token, ttl, *when_who, session_id if listed else "", f"{kinds!s}{'z' * len(listed)}",
+        *arguments,
     )  # fmt: skip

@@ -25,6 +25,8 @@ T = TypeVar("T")
 Listing: TypeAlias = Literal["enter", "touch", "leave"]
 """Whether a conversation belongs in its user's list, does if it stands there, or does not."""
 
+_NOTHING = (None,) * 5
+
 
 class RecordOptions(TypedDict, total=False):
     """What a single write says for the record, as keyword arguments."""
@@ -93,8 +95,7 @@ class Recorder(Generic[M]):
             tokens = record.get("tokens")
             check_record(user_id, model, title)
             check_count(tokens, "tokens", minimum=0, optional=True)
-        given = (user_id, model, title, tokens, self.count_tokens)
-        if all(one is None for one in given):
+        if (user_id, model, title, tokens, self.count_tokens) == _NOTHING:
             return None
         return Note(user_id, model, title, self._tokens(messages) if tokens is None else tokens)
 

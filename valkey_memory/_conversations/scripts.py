@@ -15,15 +15,19 @@ local function trim(key, from)
 end
 """
 
-# Arguments: the target's number, where its LTRIM begins or '', the elements. Its trim, and that of
-# the next, may be another: see ``turn_scripts``.
+# Arguments: where LTRIM begins or '', the elements. Its trim, and that of INSERT, may be another:
+# see ``turn_scripts``.
 APPEND_BODY = """
-local target = KEYS[tonumber(ARGV[at])]
-push(target, at + 2, #ARGV)
-trim(target, ARGV[at + 1])
+push(KEYS[1], at + 1, #ARGV)
+trim(KEYS[1], ARGV[at])
 """
-APPEND_COUNTS = "#ARGV - at - 1"
-APPEND = framed(APPEND_BODY, PUSH, _TRIM, counts=APPEND_COUNTS)
+APPEND_COUNTS = "#ARGV - at"
+APPEND = framed(APPEND_BODY, PUSH, _TRIM, counts=APPEND_COUNTS, only_list=True)
+
+# Arguments: the elements.
+APPEND_ARCHIVED = framed(
+    f"push(KEYS[{number_of(_keys.ARCHIVED)}], at, #ARGV)", PUSH, counts="#ARGV - at + 1"
+)
 
 # Arguments: the target's number, the number of another key to delete or '', the elements.
 REPLACE = framed(
@@ -57,7 +61,7 @@ else
 end
 trim(KEYS[1], ARGV[at + 3])
 """
-INSERT = framed(INSERT_BODY, _TRIM, counts="1")
+INSERT = framed(INSERT_BODY, _TRIM, counts="1", only_list=True)
 
 # Arguments: index, placeholder. Returns the element.
 DELETE_AT = framed(
@@ -72,10 +76,15 @@ result = deleted
     counts="deleted and -1",
     repeated=LOST,
     may_empty=True,
+    only_list=True,
 )
 
 DELETE_LAST = framed(
-    "result = call('RPOP', KEYS[1])", counts="result and -1", repeated=LOST, may_empty=True
+    "result = call('RPOP', KEYS[1])",
+    counts="result and -1",
+    repeated=LOST,
+    may_empty=True,
+    only_list=True,
 )
 
 # Argument: how many. Returns the elements.
@@ -84,6 +93,7 @@ DELETE_OLDEST = framed(
     counts="result and -#result",
     repeated=LOST,
     may_empty=True,
+    only_list=True,
 )
 
 # Arguments: how many, the archived list's number. Returns the elements.

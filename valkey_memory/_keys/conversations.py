@@ -65,12 +65,17 @@ def session_id(key_prefix: str, key: bytes) -> str | None:
 
 def content_keys(key: str) -> list[str]:
     """What a conversation consists of: its list, and its sidecars in the order of the table."""
-    return [key, *(sidecar(key, name) for name in SIDECARS)]
+    return [key, *[sidecar(key, name) for name in SIDECARS]]
 
 
 def conversation_keys(key: str) -> list[str]:
     """All keys of a conversation: its contents, and last the tokens of its writes."""
     return [*content_keys(key), sidecar(key, WRITES)]
+
+
+def conversation_types() -> str:
+    """The first letter of the type of each of ``conversation_keys``: list, hash or zset."""
+    return f"l{''.join([kind[0] for kind in SIDECARS.values()])}l"
 
 
 def conversations_pattern(key_prefix: str, beginning: str = "") -> str:

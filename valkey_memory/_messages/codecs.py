@@ -109,7 +109,8 @@ class PlainCodec(Codec[Mapping[str, Any]]):
 
     def to_element(self, message: Mapping[str, Any]) -> Element:
         # OpenAI's client gives its messages as objects.
-        given = message if isinstance(message, Mapping) else as_dict(message)
+        is_mapping = type(message) is dict or isinstance(message, Mapping)
+        given = message if is_mapping else as_dict(message)
         if given is None:
             raise MessageEncodeError(
                 f"a message must be a dict with role and content, "
@@ -117,7 +118,9 @@ class PlainCodec(Codec[Mapping[str, Any]]):
             )
         _check(given)
         element: Element = {
-            str.__str__(key): to_json(value, f"message[{key!r}]", objects=dict_or_refuse)
+            str.__str__(key): value
+            if type(value) is str
+            else to_json(value, f"message[{key!r}]", objects=dict_or_refuse)
             for key, value in given.items()
         }
         if "ts" in element:  # not at the end, where the store's own is

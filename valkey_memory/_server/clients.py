@@ -21,6 +21,7 @@ from .._errors import ConfigurationError, ValkeyMemoryError
 from .._plans import AskFacts, Reply, WriteToken
 from .embedded import Lease
 from .failures import translate
+from .held_scripts import HeldScripts
 from .seeds import SLOTS_COMMAND, Address, KnownNodes
 from .settings import Settings
 from .threads import in_thread
@@ -108,6 +109,7 @@ class ClientFactory:
         self._nodes = KnownNodes()
         self.facts: dict[str, Any] = {}
         """What plans found out about the server; of both factories where there are two."""
+        self.scripts = HeldScripts()
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._errors import ConfigurationError, ConnectionClosedError, ValkeyMemoryError
-from .._plans import Aside, AskFacts, Lanes, Plan, Reply, Step, Work, WriteToken, arun, run
+from .._plans import Aside, AskFacts, Lanes, Plan, Reply, Request, Step, Work, WriteToken, arun, run
 from .._secrets import Secret, hide_url, mask
 from . import given
 from .clients import ClientFactory
@@ -246,14 +246,15 @@ class ValkeyConnection:
     # Serving steps. What fails is recovered
 
     def _execute(self, step: Step) -> Reply:
-        if isinstance(step, Work):
-            return step.serve()
-        if isinstance(step, Lanes):
-            return step.run(self._execute)
-        if isinstance(step, Aside):
-            return step.jobs.start(lambda: self.run(step.plan()))
-        if isinstance(step, AskFacts | WriteToken):
-            return self._factory.known(step)
+        if not isinstance(step, Request):
+            if isinstance(step, AskFacts | WriteToken):
+                return self._factory.known(step)
+            if isinstance(step, Work):
+                return step.serve()
+            if isinstance(step, Lanes):
+                return step.run(self._execute)
+            if isinstance(step, Aside):
+                return step.jobs.start(lambda: self.run(step.plan()))
         since = time.monotonic()
         try:
             return self._send(step)
@@ -270,14 +271,15 @@ class ValkeyConnection:
         return execute(client, step, self._factory)
 
     async def _aexecute(self, step: Step) -> Reply:
-        if isinstance(step, Work):
-            return await step.aserve()
-        if isinstance(step, Lanes):
-            return await step.arun(self._aexecute)
-        if isinstance(step, Aside):
-            return step.jobs.astart(self.arun(step.plan()))
-        if isinstance(step, AskFacts | WriteToken):
-            return self._factory.known(step)
+        if not isinstance(step, Request):
+            if isinstance(step, AskFacts | WriteToken):
+                return self._factory.known(step)
+            if isinstance(step, Work):
+                return await step.aserve()
+            if isinstance(step, Lanes):
+                return await step.arun(self._aexecute)
+            if isinstance(step, Aside):
+                return step.jobs.astart(self.arun(step.plan()))
         since = time.monotonic()
         try:
             return await self._asend(step)

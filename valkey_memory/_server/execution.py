@@ -20,7 +20,9 @@ from .._errors import (
 )
 from .._plans import AskCluster, AskPrimaries, Command, Reply, Request, Scan, ScanPage
 from .clients import ClientFactory, is_cluster_client, load, milliseconds
+from .failures import ScriptNotHeldError
 from .forks import kept_awake
+from .held_scripts import is_script
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, SyncClient
@@ -89,12 +91,18 @@ def _call(
         if _goes_alone(step, cluster, factory):
             return _Call("custom_command", (list(step.commands[0]),), _as_one_reply, timeout)
         timeout = _allowed_seconds(step, timeout)
-        batch = _batch(glide, step.commands, cluster, atomic=step.atomic)
+        commands, by_hash = step.commands, False
+        read = partial(_checked, request=step, factory=factory)
+        if is_script(commands):
+            shorter = factory.scripts.by_hash(commands[0])
+            if shorter is not None:
+                commands, by_hash = (shorter,), True
+            read = partial(_of_script, request=step, factory=factory, by_hash=by_hash)
+        batch = _batch(glide, commands, cluster, atomic=step.atomic)
         options = None
         if timeout > factory.request_timeout:
             options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
             options = options_class(timeout=milliseconds(timeout))
-        read = partial(_checked, request=step, factory=factory)
         # A single command goes as a batch of one, too. It costs the same, and a reply that is an
         # error comes back as a value; GLIDE prints those that it raises to stderr.
         return _Call("exec", (batch, False, options), read, timeout)
@@ -218,6 +226,22 @@ def _checked(
                 raise error from reply
             found[position] = error
     return found
+
+
+def _of_script(
+    replies: Sequence[Reply] | None, *, request: Request, factory: ClientFactory, by_hash: bool
+) -> list[Reply]:
+    """``_checked`` of a single script, noting whether the server holds it."""
+    (reply,) = replies or (None,)
+    if not isinstance(reply, Exception):
+        if not by_hash:
+            factory.scripts.hold(request.commands[0])
+        return [reply]
+    error = factory.error(reply, request.operation)
+    if by_hash and isinstance(error, ScriptNotHeldError):
+        factory.scripts.lose(request.commands[0], error)
+        raise error from reply
+    return _checked(replies, request=request, factory=factory)
 
 
 def _scan_page(reply: Sequence[Any]) -> ScanPage:

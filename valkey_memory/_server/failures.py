@@ -27,6 +27,15 @@ from .._errors import (
 REPEATED = "REPEATED"
 """How a script says that it was applied before, where it had something to return."""
 
+
+class ScriptNotHeldError(ServerUnavailableError):
+    """The server does not know the script of a hash. Its text is sent at once."""
+
+
+class HashRefusedError(ScriptNotHeldError):
+    """The user may not send hashes of scripts. Their texts are sent from now on."""
+
+
 _UNKNOWN = "The outcome is unknown: a write may have been applied."
 _TIMEOUT = _UNKNOWN + " Read before you write it again, or raise request_timeout."
 _KEY_TYPE = (
@@ -47,6 +56,8 @@ _PERMISSION = (
     "which GLIDE sends when it connects."
 )
 
+_NO_PERMISSION = r"noperm|permissiondenied|user \S+ has no perm"
+
 # First match wins. Each row: GLIDE's class name ("" is any), a pattern for the beginning of the
 # text in lower case, without what GLIDE puts before it; our class, and the way out. Texts are
 # matched because GLIDE gives one class to every error reply, and because refused, unresolvable and
@@ -56,7 +67,8 @@ _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
     # Wrong credentials
     ("", "wrongpass|authenticationfailed", AuthenticationError, "Check user and password."),
     ("", "noauth", AuthenticationError, "The server wants a password: valkey://:password@host."),
-    ("", r"noperm|permissiondenied|user \S+ has no perm", PermissionDeniedError, _PERMISSION),
+    ("", rf"({_NO_PERMISSION}).* 'evalsha(_ro)?' command", HashRefusedError, ""),
+    ("", _NO_PERMISSION, PermissionDeniedError, _PERMISSION),
     # The outcome is unknown
     ("TimeoutError", "", OperationTimeoutError, _TIMEOUT),
     ("ConnectionError", "", ConnectionLostError, _UNKNOWN),
@@ -71,6 +83,7 @@ _TABLE: tuple[tuple[str, str, type[ValkeyMemoryError], str], ...] = (
     ("ClosingError", "", ConnectionFailedError, _CONNECT),
     ("CircuitBreakerError", "", ConnectionFailedError, _CONNECT),
     # Not applied, and worth another try
+    ("", "noscript", ScriptNotHeldError, ""),
     ("", "readonly", NotPrimaryError, _REPLICA),
     ("", "masterdown", NotPrimaryError, _REPLICA),
     ("", r"(moved|ask|tryagain|clusterdown|loading|busyloadingerror|busy)\b",

@@ -26,6 +26,7 @@ from .._errors import (
 from .._plans import AskPrimaries, Elapsed, Pause, Plan, Reply, Request, Scan, Step, Work
 from .clients import ClientFactory
 from .execution import ServerStep, aping, ping
+from .failures import ScriptNotHeldError
 
 PING_SECONDS = 1.0
 """How long a client may take to show that it is alive; one that needs longer is taken for stuck."""
@@ -118,7 +119,8 @@ def recovered_plan(
                 error = _unreachable(error, unreachable)
             break
         # A server that answers, and breaks off again over what it was sent, is not hurried.
-        if not (somebody_answers and first):
+        at_once = (somebody_answers and first) or isinstance(error, ScriptNotHeldError)
+        if not at_once:
             yield Pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         first, since = False, (yield Elapsed())
