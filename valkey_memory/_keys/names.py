@@ -29,7 +29,7 @@ def check_prefix(key_prefix: str) -> str:
     if "{" in key_prefix or "}" in key_prefix:
         raise ConfigurationError(
             f"key_prefix {shown(key_prefix)} must not contain braces: they would move the hash tag "
-            "that keeps a conversation and its sidecars in one cluster slot"
+            "that keeps what belongs together in one cluster slot"
         )
     return key_prefix
 

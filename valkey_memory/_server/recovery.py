@@ -93,7 +93,8 @@ def recovered_plan(
 
     It is tried again until ``request_timeout`` has passed, where that can help and cannot apply
     anything twice; and once after that, where the first try got no reply. A server that was never
-    reached is tried for ``connection_timeout``.
+    reached is tried for ``connection_timeout``. One that lacks a script gets its text, however late
+    it is.
 
     Raises:
         ValkeyMemoryError: The last error.
@@ -114,12 +115,12 @@ def recovered_plan(
                 if not somebody_answers:
                     break
         late = (yield Elapsed()) > last
-        if not _may_repeat(request, error) or (late and not (first and somebody_answers)):
+        # A server that answers, and breaks off again over what it was sent, is not hurried.
+        at_once = (somebody_answers and first) or isinstance(error, ScriptNotHeldError)
+        if not _may_repeat(request, error) or (late and not at_once):
             if unreachable is not None:
                 error = _unreachable(error, unreachable)
             break
-        # A server that answers, and breaks off again over what it was sent, is not hurried.
-        at_once = (somebody_answers and first) or isinstance(error, ScriptNotHeldError)
         if not at_once:
             yield Pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
