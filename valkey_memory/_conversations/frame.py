@@ -26,17 +26,21 @@ from .._server.failures import REPEATED
 # ARGV: the write token or '', the TTL in milliseconds or '', what a record takes (below), the first
 # letter of each key's type, and from `at` on the body's arguments. A script stops at its first
 # error, but what it did before stays done; hence the types come first. Most conversations have no
-# sidecar, and most writes make none: then only the list and the tokens are looked at. A server
-# without memory refuses the first write of a script and no later one, so the token comes after the
-# body: a body that changed nothing may do without. Lua unpacks at most about 8,000 values, so
-# elements are pushed in portions. A list is refilled before its old elements are cut off: a server
-# without memory refuses the push, and they stay.
+# sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at. A
+# server without memory refuses the first write of a script and no later one, so the token comes
+# after the body: a body that changed nothing may do without. Lua unpacks at most about 8,000
+# values, so elements are pushed in portions. A list is refilled before its old elements are cut
+# off: a server without memory refuses the push, and they stay.
 _FRAME = """
 local call, token, ttl, kinds, at = redis.call, ARGV[1], ARGV[2], ARGV[%(kinds)s], %(kinds)s + 1
 local own = %(own)s
-local contents, writes, step = own - 1, KEYS[own], 1
-%(step)s
-for i = 1, #KEYS, step do
+local contents, writes, live = own - 1, KEYS[own], nil
+%(live)s
+if not live then
+  live = {}
+  for i = 1, #KEYS do live[i] = i end
+end
+for _, i in ipairs(live) do
   local found = call('TYPE', KEYS[i]).ok
   if found:byte() ~= kinds:byte(i) and found ~= 'none' then
     local wanted = ({l = 'list', h = 'hash', z = 'zset'})[kinds:sub(i, i)]
@@ -60,17 +64,26 @@ if token ~= '' then
   if expires == -2 and ttl == '' then call('PERSIST', writes) end
 end
 if ttl ~= '' then
-  for i = 1, own, step do call('PEXPIRE', KEYS[i], ttl) end
+  for _, i in ipairs(live) do
+    if i <= own then call('PEXPIRE', KEYS[i], ttl) end
+  end
 elseif expires > 0 then
-  for i = 1, own, step do
-    if call('PEXPIRETIME', KEYS[i]) == -1 then call('PEXPIREAT', KEYS[i], expires) end
+  for _, i in ipairs(live) do
+    if i <= own and call('PEXPIRETIME', KEYS[i]) == -1 then
+      call('PEXPIREAT', KEYS[i], expires)
+    end
   end
 end
 return result
 """
 REMEMBERED = 100
 """So many tokens of the last writes each conversation remembers."""
-_IF_ALONE = "if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then step = contents end"
+_IF_ALONE = "if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live = {1, own} end"
+_IF_RECORD_ALONE = """
+if call('EXISTS', unpack(KEYS, 2, contents)) == call('EXISTS', KEYS[%(meta)s]) then
+  live = {1, %(meta)s, own, KEYS[own + 1] and own + 1}
+end
+"""
 _IF_EMPTIED = """
 if call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
   call('PEXPIRE', writes, 60000)
@@ -179,18 +192,15 @@ def framed(
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
-    plain = {"kinds": "3", "own": "#KEYS", "record": "", "step": _IF_ALONE if only_list else ""}
+    plain = {"kinds": "3", "own": "#KEYS", "record": "", "live": _IF_ALONE if only_list else ""}
     text = shortened(_FRAME % {**parts, **plain})
     if counts:
-        record = _RECORD % {
-            "counts": counts,
-            "enter": ENTER,
-            "meta": number_of(_keys.META),
-            "archived": number_of(_keys.ARCHIVED),
-        }
+        meta, archived = number_of(_keys.META), number_of(_keys.ARCHIVED)
+        record = _RECORD % {"counts": counts, "enter": ENTER, "meta": meta, "archived": archived}
+        live = _IF_RECORD_ALONE % {"meta": meta} if only_list else ""
         own = "#KEYS - (ARGV[8] ~= '' and 1 or 0)"
         kinds = str(3 + RECORD_ARGUMENTS)
-        recording = {"kinds": kinds, "own": own, "record": record, "step": ""}
+        recording = {"kinds": kinds, "own": own, "record": record, "live": live}
         _recording[text] = shortened(_FRAME % {**parts, **recording})
     return text
 

@@ -23,6 +23,8 @@ _PLACES = ("usage", "usage_metadata", "token_usage")
 
 def tokens_of_usage(usage: object) -> int | None:
     """The total of a report of usage, a dict or an object; None where it is none."""
+    if not usage:
+        return None  # as of most messages, which are looked at in each turn
     for name in _TOTALS:
         if (total := _count(usage, name)) is not None:
             return total
