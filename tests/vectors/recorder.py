@@ -222,14 +222,39 @@ class _TapedConnection(ValkeyConnection):
         return ADDRESS
 
 
+_MADE, _CHANGED = {"FT.CREATE"}, {"HSET", "JSON.SET", "UNLINK", "DEL"}
+
+
+def _index_of(command: Command) -> str | None:
+    """The name of the index that ``command`` makes, or whose documents it changes."""
+    if command[0] in _MADE:
+        return str(command[1])
+    return _text(command[1]).partition(":")[0] if command[0] in _CHANGED else None
+
+
+def _text(part: str | bytes) -> str:
+    return part if isinstance(part, str) else part.decode(errors="replace")
+
+
+def _is_settled(reply: Reply) -> bool:
+    """Whether an index is filled and has followed all changes, by what FT.INFO says; or is none."""
+    if isinstance(reply, Exception):
+        return True
+    flat = reply if isinstance(reply, list) else [part for item in reply.items() for part in item]
+    said = dict(zip(flat[::2], flat[1::2], strict=True))
+    return is_ready(reply) and int(said.get(b"mutation_queue_size", 0)) == 0
+
+
 def settled_plan(step: Step) -> Plan[None]:
-    """Wait until an index that ``step`` made is filled: how long that takes is in no recording."""
+    """Wait until the indexes that ``step`` made or changed are as their documents say.
+
+    How long that takes, and so what a search finds meanwhile, is in no recording.
+    """
     commands = step.commands if isinstance(step, Request) else ()
-    for name in [command[1] for command in commands if command[0] == "FT.CREATE"]:
+    for name in dict.fromkeys(filter(None, map(_index_of, commands))):
         while True:
             replies = yield AskPrimaries("settle", ("FT.INFO", name))
-            found = replies.values()
-            if all(isinstance(reply, Exception) or is_ready(reply) for reply in found):
+            if all(map(_is_settled, replies.values())):
                 break
             yield Pause(0.01)
 
