@@ -26,28 +26,34 @@ from .._server.failures import REPEATED
 # ARGV: the write token or '', the TTL in milliseconds or '', what a record takes (below), the first
 # letter of each key's type, and from `at` on the body's arguments. A script stops at its first
 # error, but what it did before stays done; hence the types come first. Most conversations have no
-# sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at. A
-# server without memory refuses the first write of a script and no later one, so the token comes
-# after the body: a body that changed nothing may do without. Lua unpacks at most about 8,000
-# values, so elements are pushed in portions. A list is refilled before its old elements are cut
-# off: a server without memory refuses the push, and they stay.
+# sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at, and
+# of these only the `untried` are asked for their types, since the first commands on the others
+# refuse a wrong one before anything is changed. A server without memory refuses the first write of
+# a script and no later one, so the token comes after the body: a body that changed nothing may do
+# without. Tokens are forgotten many at a time. Lua unpacks at most about 8,000 values, so elements
+# are pushed in portions. A list is refilled before its old elements are cut off: a server without
+# memory refuses the push, and they stay.
 _FRAME = """
 local call, token, ttl, kinds, at = redis.call, ARGV[1], ARGV[2], ARGV[%(kinds)s], %(kinds)s + 1
 local own = %(own)s
-local contents, writes, live = own - 1, KEYS[own], nil
+local contents, writes, live, untried = own - 1, KEYS[own], nil, nil
 %(live)s
 if not live then
   live = {}
   for i = 1, #KEYS do live[i] = i end
 end
-for _, i in ipairs(live) do
+local known = token ~= '' and redis.pcall('LPOS', writes, token)
+local failed = type(known) == 'table' and known
+if token == '' or failed then untried = live end
+for _, i in ipairs(untried or live) do
   local found = call('TYPE', KEYS[i]).ok
   if found:byte() ~= kinds:byte(i) and found ~= 'none' then
     local wanted = ({l = 'list', h = 'hash', z = 'zset'})[kinds:sub(i, i)]
     return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. found .. ', no ' .. wanted)
   end
 end
-if token ~= '' and call('LPOS', writes, token) then return %(repeated)s end
+if failed then return failed end
+if known then return %(repeated)s end
 local expires, result = -2, nil
 if ttl == '' then
   for i = 1, contents do
@@ -59,7 +65,9 @@ end
 %(record)s
 if token ~= '' then
   local remembered = redis.pcall('RPUSH', writes, token)
-  if type(remembered) == 'number' and remembered > %(remembered)s then call('LPOP', writes) end
+  if type(remembered) == 'number' and remembered >= %(too_many)s then
+    call('LTRIM', writes, -%(remembered)s, -1)
+  end
   %(emptied)s
   if expires == -2 and ttl == '' then call('PERSIST', writes) end
 end
@@ -78,10 +86,15 @@ return result
 """
 REMEMBERED = 100
 """So many tokens of the last writes each conversation remembers."""
-_IF_ALONE = "if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live = {1, own} end"
+TOO_MANY = 125
+"""At so many the older ones are forgotten."""
+_IF_ALONE = """
+if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {} end
+"""
 _IF_RECORD_ALONE = """
 if call('EXISTS', unpack(KEYS, 2, contents)) == call('EXISTS', KEYS[%(meta)s]) then
-  live = {1, %(meta)s, own, KEYS[own + 1] and own + 1}
+  local user_list = KEYS[own + 1] and own + 1
+  live, untried = {1, %(meta)s, own, user_list}, {%(meta)s, user_list}
 end
 """
 _IF_EMPTIED = """
@@ -184,11 +197,12 @@ def framed(
             it changed nothing. A record can be kept of a write that has it.
         repeated: What it returns when it was applied before.
         may_empty: It may leave nothing of the conversation.
-        only_list: It changes no key but the list.
+        only_list: It changes no key but the list, and begins with a command on that.
     """
     parts = {
         "body": "".join((*helpers, body)),
         "remembered": REMEMBERED,
+        "too_many": TOO_MANY,
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
