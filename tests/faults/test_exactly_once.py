@@ -18,7 +18,7 @@ from valkey_memory import (
     ReplyLostError,
     ValkeyConnection,
 )
-from valkey_memory._conversations.frame import REMEMBERED, TOO_MANY
+from valkey_memory._conversations.frame import FORGET_AT, REMEMBERED
 from valkey_memory._keys import WRITES, sidecar
 
 from ..conversations.test_message_lists import EDITS, said, texts
@@ -161,10 +161,10 @@ def test_once_is_forgotten_after_a_hundred_writes(make_store: Any) -> None:
         store.append("s", said(str(number))[0])
     store.append("s", said("a")[0], once="job")
     assert store.count("s") == REMEMBERED
-    for number in range(TOO_MANY - REMEMBERED):
+    for number in range(FORGET_AT - REMEMBERED):
         store.append("s", said(f"one more: {number}")[0])
     store.append("s", said("a")[0], once="job")
-    assert store.count("s") == TOO_MANY + 1
+    assert store.count("s") == FORGET_AT + 1
 
 
 @pytest.mark.parametrize("once", ["", 1, b"job", "x" * 257, "\ud800", None.__class__])

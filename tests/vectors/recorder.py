@@ -222,18 +222,15 @@ class _TapedConnection(ValkeyConnection):
         return ADDRESS
 
 
-_MADE, _CHANGED = {"FT.CREATE"}, {"HSET", "JSON.SET", "UNLINK", "DEL"}
+_CHANGES_DOCUMENTS = {"HSET", "JSON.SET", "UNLINK", "DEL"}
 
 
 def _index_of(command: Command) -> str | None:
     """The name of the index that ``command`` makes, or whose documents it changes."""
-    if command[0] in _MADE:
-        return str(command[1])
-    return _text(command[1]).partition(":")[0] if command[0] in _CHANGED else None
-
-
-def _text(part: str | bytes) -> str:
-    return part if isinstance(part, str) else part.decode(errors="replace")
+    if command[0] != "FT.CREATE" and command[0] not in _CHANGES_DOCUMENTS:
+        return None
+    name = command[1] if isinstance(command[1], str) else command[1].decode()
+    return name.partition(":")[0]
 
 
 def _is_settled(reply: Reply) -> bool:

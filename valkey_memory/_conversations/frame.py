@@ -65,7 +65,7 @@ end
 %(record)s
 if token ~= '' then
   local remembered = redis.pcall('RPUSH', writes, token)
-  if type(remembered) == 'number' and remembered >= %(too_many)s then
+  if type(remembered) == 'number' and remembered >= %(forget_at)s then
     call('LTRIM', writes, -%(remembered)s, -1)
   end
   %(emptied)s
@@ -85,9 +85,9 @@ end
 return result
 """
 REMEMBERED = 100
-"""So many tokens of the last writes each conversation remembers."""
-TOO_MANY = 125
-"""At so many the older ones are forgotten."""
+"""So many tokens of the last writes each conversation remembers, at least."""
+FORGET_AT = 125
+"""Where there are so many tokens, those beyond ``REMEMBERED`` are forgotten."""
 _IF_ALONE = """
 if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {} end
 """
@@ -202,7 +202,7 @@ def framed(
     parts = {
         "body": "".join((*helpers, body)),
         "remembered": REMEMBERED,
-        "too_many": TOO_MANY,
+        "forget_at": FORGET_AT,
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
