@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable
 from datetime import timedelta
@@ -260,6 +261,20 @@ def test_a_key_of_another_type_is_left_as_it_is(
     assert admin(server.port, "PTTL", key) > 987_000_000
     if method not in ("replace_archived", "replace_whole"):  # they make an archived list
         assert store.sessions() == []
+
+
+@pytest.mark.parametrize("user_id", [None, "user"])
+def test_tokens_of_another_type_are_named_and_nothing_is_changed(
+    server: EmbeddedValkey, prefix: str, user_id: str | None
+) -> None:
+    store = MessageStore(url=server.url, key_prefix=prefix, ttl=60, user_id=user_id)
+    key = f"{{{prefix}s}}:writes"
+    admin(server.port, "SET", key, "foreign")
+    with pytest.raises(KeyTypeError, match=f"{re.escape(key)} is a string, no list"):
+        store.append("s", said("a")[0])
+    assert store.count("s") == 0
+    assert admin(server.port, "GET", key) == b"foreign"
+    assert admin(server.port, "PTTL", key) == -1
 
 
 CORRUPT = {
