@@ -27,8 +27,7 @@ from .._server.failures import REPEATED
 # letter of each key's type, and from `at` on the body's arguments. A script stops at its first
 # error, but what it did before stays done; hence the types come first. Most conversations have no
 # sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at, and
-# of these only the `untried` are asked for their types, since the first commands on the others
-# refuse a wrong one before anything is changed. A server without memory refuses the first write of
+# of these the tokens' own command tells a wrong type before anything is changed. A server without memory refuses the first write of
 # a script and no later one, so the token comes after the body: a body that changed nothing may do
 # without. Tokens are forgotten many at a time. Lua unpacks at most about 8,000 values, so elements
 # are pushed in portions. A list is refilled before its old elements are cut off: a server without
@@ -89,12 +88,12 @@ REMEMBERED = 100
 FORGET_AT = 125
 """Where there are so many tokens, those beyond ``REMEMBERED`` are forgotten."""
 _IF_ALONE = """
-if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {} end
+if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {1} end
 """
 _IF_RECORD_ALONE = """
 if call('EXISTS', unpack(KEYS, 2, contents)) == call('EXISTS', KEYS[%(meta)s]) then
   local user_list = KEYS[own + 1] and own + 1
-  live, untried = {1, %(meta)s, own, user_list}, {%(meta)s, user_list}
+  live, untried = {1, %(meta)s, own, user_list}, {1, %(meta)s, user_list}
 end
 """
 _IF_EMPTIED = """
@@ -197,7 +196,7 @@ def framed(
             it changed nothing. A record can be kept of a write that has it.
         repeated: What it returns when it was applied before.
         may_empty: It may leave nothing of the conversation.
-        only_list: It changes no key but the list, and begins with a command on that.
+        only_list: It changes no key but the list.
     """
     parts = {
         "body": "".join((*helpers, body)),
