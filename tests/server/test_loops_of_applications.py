@@ -292,12 +292,12 @@ ended = []
 async def forgotten():
     ended.append(await turn())
 async def main(number):
+    gc.freeze()  # what was imported takes long to look through
     asyncio.get_running_loop().create_task(forgotten())
     last = time.monotonic() + 10
-    gc.freeze()  # what was imported takes long to look through
     while len(ended) < number and time.monotonic() < last:
         gc.collect()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # without a pause no other thread gets on
 for number in range(1, 4):
     asyncio.run(main(number))
 print(ended)
