@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -25,8 +23,7 @@ from valkey_memory import Context, ConversationMemory, InvalidArgumentError
 from valkey_memory.adapters import TurnMemory
 
 from ._codec import LangChainCodec
-
-_log = logging.getLogger("valkey_memory")
+from ._saving import Saving
 
 
 class ValkeyChatMemory(BaseChatMessageHistory):
@@ -117,13 +114,13 @@ class ValkeyChatMemory(BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Store messages of a turn, all or none, and remember them."""
-        with _logged(self.session_id):
+        with Saving(self.session_id):
             self.memory.extend(messages)
         self._read = None
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Async ``add_messages``."""
-        with _logged(self.session_id):
+        with Saving(self.session_id):
             await self.memory.aextend(messages)
         self._read = None
 
@@ -168,7 +165,7 @@ class _WithMemory(Runnable[LanguageModelInput, Any]):
         prompt = _prompt(context, system, turn)
         answer = self._model.invoke(prompt, config, **kwargs)
         if (whole := _with_answer(turn, answer)) is not None:
-            with _logged(self._memory.session_id):
+            with Saving(self._memory.session_id):
                 self._memory.save_turn(whole[0], whole[1:])
         return answer
 
@@ -183,7 +180,7 @@ class _WithMemory(Runnable[LanguageModelInput, Any]):
         prompt = _prompt(context, system, turn)
         answer = await self._model.ainvoke(prompt, config, **kwargs)
         if (whole := _with_answer(turn, answer)) is not None:
-            with _logged(self._memory.session_id):
+            with Saving(self._memory.session_id):
                 await self._memory.asave_turn(whole[0], whole[1:])
         return answer
 
@@ -201,7 +198,7 @@ class _WithMemory(Runnable[LanguageModelInput, Any]):
             answer = chunk if answer is None else answer + chunk
             yield chunk
         if (whole := _with_answer(turn, answer)) is not None:
-            with _logged(self._memory.session_id):
+            with Saving(self._memory.session_id):
                 self._memory.save_turn(whole[0], whole[1:])
 
     async def astream(
@@ -218,7 +215,7 @@ class _WithMemory(Runnable[LanguageModelInput, Any]):
             answer = chunk if answer is None else answer + chunk
             yield chunk
         if (whole := _with_answer(turn, answer)) is not None:
-            with _logged(self._memory.session_id):
+            with Saving(self._memory.session_id):
                 await self._memory.asave_turn(whole[0], whole[1:])
 
 
@@ -261,14 +258,3 @@ def _with_answer(turn: Sequence[BaseMessage], answer: object) -> list[BaseMessag
         return None
     said = message_chunk_to_message(answer) if isinstance(answer, BaseMessageChunk) else answer
     return [*turn, said]
-
-
-@contextmanager
-def _logged(session_id: str) -> Iterator[None]:
-    """Log what goes wrong while messages are saved, and raise it."""
-    try:
-        yield
-    except Exception as error:
-        name = type(error).__name__
-        _log.error("messages of %r were not saved: %s: %s", session_id, name, error)
-        raise

@@ -96,7 +96,12 @@ _ALL_NAMES = {cls: set(cls.model_fields) for cls in _ROLES}
 
 
 def _known_class(message: BaseMessage) -> type[BaseMessage]:
-    """The message's class, or for a subclass of the user's the nearest of LangChain's."""
+    """For a message of a user's subclass the nearest of LangChain's classes."""
+    if not isinstance(message, BaseMessage):
+        raise MessageEncodeError(
+            f"a message must be a langchain_core BaseMessage, "
+            f"not {type(message).__name__}: {message!r:.200}"
+        )
     for cls in type(message).__mro__:
         if cls in _ROLES:
             return cls
@@ -116,12 +121,9 @@ class LangChainCodec(Codec[BaseMessage]):
         return tokens_of_usage(getattr(message, "usage_metadata", None))
 
     def to_element(self, message: BaseMessage) -> Element:
-        if not isinstance(message, BaseMessage):
-            raise MessageEncodeError(
-                f"a message must be a langchain_core BaseMessage, "
-                f"not {type(message).__name__}: {message!r:.200}"
-            )
-        cls = _known_class(message)
+        cls = type(message)
+        if cls not in _ROLES:
+            cls = _known_class(message)
         values = message.__dict__
         role = _ROLES[cls] or values["role"]
         content = values["content"]

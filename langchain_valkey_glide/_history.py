@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -19,8 +17,7 @@ from valkey_memory.adapters import (
 )
 
 from ._codec import LangChainCodec
-
-_log = logging.getLogger("valkey_memory")
+from ._saving import Saving
 
 
 class ValkeyChatMessageHistory(BaseChatMessageHistory):
@@ -72,7 +69,7 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
 
     @messages.setter
     def messages(self, messages: Sequence[BaseMessage]) -> None:
-        with self._logged():
+        with Saving(self.session_id):
             self.store.replace(self.session_id, messages)
 
     def get_messages(
@@ -147,37 +144,27 @@ class ValkeyChatMessageHistory(BaseChatMessageHistory):
 
     def add_message(self, message: BaseMessage) -> None:
         """Add one message. One atomic round trip."""
-        with self._logged():
+        with Saving(self.session_id):
             self.store.append(self.session_id, message)
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages in order, all or none. One atomic round trip."""
-        with self._logged():
+        with Saving(self.session_id):
             self.store.extend(self.session_id, messages)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages in order, all or none. One atomic round trip."""
-        with self._logged():
+        with Saving(self.session_id):
             await self.store.aextend(self.session_id, messages)
-
-    @contextmanager
-    def _logged(self) -> Iterator[None]:
-        """Log what goes wrong while messages are saved, and raise it."""
-        try:
-            yield
-        except Exception as error:
-            name = type(error).__name__
-            _log.error("messages of %r were not saved: %s: %s", self.session_id, name, error)
-            raise
 
     def replace_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Put ``messages`` in place of all. Readers see the old list or the new one."""
-        with self._logged():
+        with Saving(self.session_id):
             self.store.replace(self.session_id, messages)
 
     async def areplace_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Async ``replace_messages``."""
-        with self._logged():
+        with Saving(self.session_id):
             await self.store.areplace(self.session_id, messages)
 
     def clear(self) -> None:

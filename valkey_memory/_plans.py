@@ -365,8 +365,9 @@ def run(plan: Plan[T], execute: Callable[[Step], Reply]) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
-    finally:
+    except BaseException:
         plan.close()
+        raise
 
 
 async def arun(plan: Plan[T], execute: Callable[[Step], Awaitable[Reply]]) -> T:
@@ -383,5 +384,6 @@ async def arun(plan: Plan[T], execute: Callable[[Step], Awaitable[Reply]]) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
-    finally:
+    except BaseException:
         plan.close()
+        raise

@@ -37,9 +37,8 @@ def _any(replies: Sequence[Any]) -> bool:
 
 def once(change: Change[T], token: str | bytes) -> Change[T]:
     """``change``, a script, as one that is applied once, however often it arrives."""
-    (command,) = change.commands
-    operation, key, read = change.operation, change.key, change.read
-    return Change(operation, key, (frame.with_token(command, token),), read, repeatable=True)
+    operation, key, (command,), read, read_only, _ = change
+    return Change(operation, key, (frame.with_token(command, token),), read, read_only, True)
 
 
 def append(

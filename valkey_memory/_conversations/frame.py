@@ -27,11 +27,11 @@ from .._server.failures import REPEATED
 # letter of each key's type, and from `at` on the body's arguments. A script stops at its first
 # error, but what it did before stays done; hence the types come first. Most conversations have no
 # sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at, and
-# of these the tokens' own command tells a wrong type before anything is changed. A server without memory refuses the first write of
-# a script and no later one, so the token comes after the body: a body that changed nothing may do
-# without. Tokens are forgotten many at a time. Lua unpacks at most about 8,000 values, so elements
-# are pushed in portions. A list is refilled before its old elements are cut off: a server without
-# memory refuses the push, and they stay.
+# of these the tokens' own command tells a wrong type before anything is changed. A server without
+# memory refuses the first write of a script and no later one, so the token comes after the body: a
+# body that changed nothing may do without. Tokens are forgotten many at a time. Lua unpacks at most
+# about 8,000 values, so elements are pushed in portions. A list is refilled before its old elements
+# are cut off: a server without memory refuses the push, and they stay.
 _FRAME = """
 local call, token, ttl, kinds, at = redis.call, ARGV[1], ARGV[2], ARGV[%(kinds)s], %(kinds)s + 1
 local own = %(own)s
@@ -263,8 +263,9 @@ def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = 
 
 def with_token(command: Command, token: str | bytes) -> Command:
     """The command of a ``script`` that is applied once, however often it arrives with ``token``."""
-    at = 3 + int(command[2])
-    return (*command[:at], token, *command[at + 1 :])
+    parts = list(command)  # faster than tuples of slices
+    parts[3 + int(command[2])] = token
+    return tuple(parts)
 
 
 def with_record(command: Command, record: tuple[str, ...], user_list: str | None) -> Command:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .. import _keys
 from .._arguments import (
@@ -14,17 +13,15 @@ from .._arguments import (
     check_count,
     check_index,
     check_once,
-    shown,
     ttl_to_milliseconds,
 )
-from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
+from .._errors import InvalidArgumentError
 from .._messages.codecs import Codec
-from .._messages.elements import dump_element, load_element, load_elements
 from .._messages.tokens import count_tokens as estimated_tokens
-from .._messages.values import BY_FOREIGN_DATA
 from .._plans import Change, Plan, WriteToken, change_plan
 from . import changes, summaries
 from .counters import TokenCounter, checked_count
+from .elements import Elements, OnCorrupt, several
 from .listing import session_ids_plan
 from .records import Listing, Note, Recorder, RecordOptions
 from .summaries import Summarizer, check_summarizer
@@ -38,7 +35,6 @@ from .window_plans import (
 )
 
 M = TypeVar("M")
-OnCorrupt: TypeAlias = Literal["raise", "skip"]
 
 T = TypeVar("T")
 
@@ -67,21 +63,16 @@ class ConversationPlans(Generic[M]):
     ) -> None:
         check_count(max_messages, "max_messages", optional=True)
         check_whole_turns(whole_turns, max_messages)
-        if on_corrupt not in ("raise", "skip"):
-            raise InvalidArgumentError(
-                f'on_corrupt must be "raise" or "skip", not {shown(on_corrupt)}'
-            )
         if refresh_ttl_on_read and ttl is None:
             raise InvalidArgumentError("refresh_ttl_on_read needs a ttl to refresh to")
-        self._codec = codec
         self._ttl_ms = ttl_to_milliseconds(ttl)
         self._key_prefix = _keys.check_prefix(key_prefix)
         self._window = max_messages
         self._whole_turns = whole_turns
         self._read_ttl_ms = self._ttl_ms if refresh_ttl_on_read else None
-        self._on_corrupt = on_corrupt
         check_summarizer(summary, max_messages)
         self._summary = summary
+        self._elements = Elements(codec, on_corrupt, summaries_left_out=summary is not None)
         self._recorder = Recorder(codec, key_prefix, user_id, model, title, count_tokens)
 
     def key(self, session_id: str) -> str:
@@ -107,7 +98,10 @@ class ConversationPlans(Generic[M]):
         if not change.repeatable:
             token: str | bytes = (yield _NEW_TOKEN) if once is None else once
             change = changes.once(change, token) if token else change
-        note = note or self._recorder.note()
+        if note is None:
+            note = self._recorder.always
+            if note is None and reading is None:
+                return (yield from change_plan(change))
         ttl_ms = self._ttl_ms
         return (
             yield from self._recorder.write_plan(
@@ -137,12 +131,12 @@ class ConversationPlans(Generic[M]):
 
     def _delete_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which leaves nothing, so no token either. It is not repeated."""
-        note, ttl_ms = self._recorder.note(), self._ttl_ms
+        note, ttl_ms = self._recorder.always, self._ttl_ms
         return self._recorder.write_plan(session_id, change, note, listing="leave", ttl_ms=ttl_ms)
 
     def _expire_plan(self, session_id: str, ttl_ms: int | None) -> Plan[bool]:
         change = changes.expire(self.key(session_id), ttl_ms)
-        return self._recorder.write_plan(session_id, change, self._recorder.note(), ttl_ms=ttl_ms)
+        return self._recorder.write_plan(session_id, change, self._recorder.always, ttl_ms=ttl_ms)
 
     def _read_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which only looks, and refresh the TTL where reading does that."""
@@ -150,7 +144,7 @@ class ConversationPlans(Generic[M]):
         if ttl_ms is None:
             return change_plan(change)
         refresh = changes.expire(self.key(session_id), ttl_ms)
-        note = self._recorder.note()
+        note = self._recorder.always
         return self._recorder.write_plan(session_id, refresh, note, ttl_ms=ttl_ms, reading=change)
 
     def append_plan(
@@ -162,8 +156,8 @@ class ConversationPlans(Generic[M]):
         record: RecordOptions | None = None,
     ) -> Plan[None]:
         token = None if once is None else f"once:{check_once(once)}"
-        key, messages = self.key(session_id), self._several(messages)
-        elements = self._encode(messages)
+        key, messages = self.key(session_id), several(messages)
+        elements = self._elements.encode(messages)
         note = self._recorder.note(messages, record)
         if elements:
             change = changes.append(
@@ -174,7 +168,7 @@ class ConversationPlans(Generic[M]):
                 whole_turns=self._whole_turns,
                 archived=archived,
             )
-            if archived:
+            if archived or self._summary is None:
                 yield from self._write_plan(session_id, change, note, listing="enter", once=token)
             else:
                 yield from self._add_plan(session_id, change, len(elements), note, once=token)
@@ -182,8 +176,8 @@ class ConversationPlans(Generic[M]):
     def replace_plan(
         self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
     ) -> Plan[None]:
-        key, messages = self.key(session_id), self._several(messages)
-        elements = self._encode(messages)
+        key, messages = self.key(session_id), several(messages)
+        elements = self._elements.encode(messages)
         change = changes.replace(
             key,
             elements,
@@ -205,7 +199,7 @@ class ConversationPlans(Generic[M]):
 
     def insert_plan(self, session_id: str, index: int, message: M) -> Plan[None]:
         check_index(index)
-        key, elements = self.key(session_id), self._encode([message])
+        key, elements = self.key(session_id), self._elements.encode([message])
         if not elements:
             return
         change = changes.insert(
@@ -234,9 +228,11 @@ class ConversationPlans(Generic[M]):
         key, start = self.key(session_id), 0 if last is None else -last
         read_plan = partial(self._read_with_summary_plan, session_id, count_tokens)
         if limits.whole_turns or max_tokens is not None:
-            return (yield from window_plan(key, limits, count_tokens, self._decode, read_plan))
+            return (
+                yield from window_plan(key, limits, count_tokens, self._elements.decode, read_plan)
+            )
         above, elements = yield from read_plan(changes.read(key, start, -1))
-        messages = self._decode(key, elements, 0 if last is None else -len(elements))
+        messages = self._elements.decode(key, elements, 0 if last is None else -len(elements))
         return [*above.messages, *messages] if above.messages else messages
 
     def _read_with_summary_plan(
@@ -250,7 +246,7 @@ class ConversationPlans(Generic[M]):
             return NOTHING_ABOVE, found
         element = summaries.element(text)
         tokens = estimated_tokens([element])
-        messages = [self._codec.decode(element)]
+        messages = [self._elements.codec.decode(element)]
         if count_tokens is not None:
             tokens = checked_count(count_tokens(messages))
         return Above(messages, tokens), found
@@ -274,13 +270,13 @@ class ConversationPlans(Generic[M]):
         key = self.key(session_id)
         change = changes.read(key, offset, offset + limit - 1)
         elements = yield from self._read_plan(session_id, change)
-        return self._decode(key, elements, offset)
+        return self._elements.decode(key, elements, offset)
 
     def archived_plan(self, session_id: str, and_active: bool) -> Plan[list[M]]:
         key = self.key(session_id)
         archived, active = yield from change_plan(changes.read_archived(key, and_active=and_active))
-        older = self._decode(_keys.sidecar(key, _keys.ARCHIVED), archived)
-        return older + self._decode(key, active)
+        older = self._elements.decode(_keys.sidecar(key, _keys.ARCHIVED), archived)
+        return older + self._elements.decode(key, active)
 
     def count_plan(self, session_id: str) -> Plan[int]:
         return change_plan(changes.count(self.key(session_id)))
@@ -299,14 +295,14 @@ class ConversationPlans(Generic[M]):
         element = yield from self._write_plan(
             session_id, changes.delete_at(key, index, ttl_ms=self._ttl_ms)
         )
-        return self._decode_deleted(key, index, element)
+        return self._elements.decode_deleted(key, index, element)
 
     def delete_last_plan(self, session_id: str) -> Plan[M | None]:
         key = self.key(session_id)
         element = yield from self._write_plan(
             session_id, changes.delete_last(key, ttl_ms=self._ttl_ms)
         )
-        return self._decode_deleted(key, -1, element)
+        return self._elements.decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
@@ -314,7 +310,7 @@ class ConversationPlans(Generic[M]):
         elements = yield from self._write_plan(
             session_id, changes.delete_oldest(key, n, ttl_ms=self._ttl_ms)
         )
-        return self._decode(key, elements, lenient=True)
+        return self._elements.decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
@@ -322,14 +318,14 @@ class ConversationPlans(Generic[M]):
         elements = yield from self._write_plan(
             session_id, changes.archive_oldest(key, n, ttl_ms=self._ttl_ms)
         )
-        return self._decode(key, elements, lenient=True)
+        return self._elements.decode(key, elements, lenient=True)
 
     def take_plan(self, session_id: str, keep_archived: bool) -> Plan[list[M]]:
         key = self.key(session_id)
         change = changes.take(key, keep_sidecars=keep_archived)
         send = self._write_plan if keep_archived else self._delete_plan
         elements = yield from send(session_id, change)
-        return self._decode(key, elements, lenient=True)
+        return self._elements.decode(key, elements, lenient=True)
 
     def delete_plan(self, session_id: str) -> Plan[bool]:
         return self._delete_plan(session_id, changes.delete(self.key(session_id)))
@@ -352,48 +348,3 @@ class ConversationPlans(Generic[M]):
         if milliseconds < 0:
             return None if milliseconds == -1 else 0.0
         return max(milliseconds, 1) / 1000  # PTTL says 0 during the last millisecond
-
-    # Messages and elements
-
-    @staticmethod
-    def _several(messages: Iterable[M]) -> Sequence[M]:
-        if not isinstance(messages, Iterable):
-            raise MessageEncodeError(f"messages must be several, not {type(messages).__name__}")
-        return messages if isinstance(messages, list | tuple) else list(messages)
-
-    def _encode(self, messages: Sequence[M]) -> list[bytes]:
-        now = time.time_ns() // 1_000_000 if self._codec.timestamps else None
-        elements = [self._codec.encode(message) for message in messages]
-        if self._summary is not None:  # one that was read is not stored as a message
-            elements = [one for one in elements if not summaries.is_summary(one)]
-        return [dump_element(element, now) for element in elements]
-
-    def _decode(
-        self, key: str, elements: Sequence[bytes], start: int = 0, *, lenient: bool = False
-    ) -> list[M]:
-        """Messages of ``elements``, the first of which has the index ``start``.
-
-        ``lenient`` where the list was changed already: an error would hide that it was.
-        """
-        try:
-            return self._codec.decode_all(load_elements(elements))
-        except BY_FOREIGN_DATA as error:
-            failed = error
-        messages = []
-        for position, raw in enumerate(elements, start):
-            try:
-                messages.append(self._codec.decode(load_element(raw)))
-            except BY_FOREIGN_DATA as error:
-                corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
-                if self._on_corrupt == "raise" and not lenient:
-                    raise corrupt from error
-                _log.warning("skipped: %s", corrupt)
-        if len(messages) == len(elements):
-            raise failed  # by no element: a signal handler of the application threw it
-        return messages
-
-    def _decode_deleted(self, key: str, index: int, element: bytes | None) -> M | None:
-        if element is None:
-            return None
-        decoded = self._decode(key, [element], index, lenient=True)
-        return decoded[0] if decoded else None

@@ -9,7 +9,7 @@ another user's now, is passed over, and dropped when the list is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from .. import _keys
@@ -24,8 +24,6 @@ T = TypeVar("T")
 
 Listing: TypeAlias = Literal["enter", "touch", "leave"]
 """Whether a conversation belongs in its user's list, does if it stands there, or does not."""
-
-_NOTHING = (None,) * 5
 
 
 class RecordOptions(TypedDict, total=False):
@@ -47,7 +45,7 @@ class Note(NamedTuple):
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorder(Generic[M]):
     """What a store notes at each of its writes, and how.
 
@@ -67,9 +65,15 @@ class Recorder(Generic[M]):
     title: str | None = None
     count_tokens: TokenCounter[M] | None = None
 
+    always: Note | None = field(init=False)
+    """What to note of a write without messages; None where no record is kept."""
+
     def __post_init__(self) -> None:
         check_record(self.user_id, self.model, self.title)
         check_counter(self.count_tokens)
+        known = self.user_id, self.model, self.title
+        keeps = self.count_tokens is not None or known != (None, None, None)
+        self.always = Note(*known) if keeps else None
 
     def note(self, messages: Sequence[M] = (), record: RecordOptions | None = None) -> Note | None:
         """What to note of a write of ``messages``; None where no record is kept.
@@ -81,6 +85,8 @@ class Recorder(Generic[M]):
             InvalidArgumentError: An argument cannot work, or the counter returned no count.
             TypeError: ``record`` has an unknown key.
         """
+        if not record and self.always is None:
+            return None
         user_id, model, title, tokens = self.user_id, self.model, self.title, None
         if record:
             if unknown := record.keys() - RecordOptions.__annotations__.keys():
@@ -95,8 +101,8 @@ class Recorder(Generic[M]):
             tokens = record.get("tokens")
             check_record(user_id, model, title)
             check_count(tokens, "tokens", minimum=0, optional=True)
-        if (user_id, model, title, tokens, self.count_tokens) == _NOTHING:
-            return None
+            if self.always is None and (user_id, model, title, tokens) == (None,) * 4:
+                return None
         return Note(user_id, model, title, self._tokens(messages) if tokens is None else tokens)
 
     def _tokens(self, messages: Sequence[M]) -> int:
@@ -125,9 +131,20 @@ class Recorder(Generic[M]):
             ttl_ms: The TTL that the change restarts.
             reading: What to read before, together with it; then its result is returned.
         """
-        before = () if reading is None else (reading,)
         if note is None:
-            return (yield from _sent_plan(*before, change))
+            return change_plan(change) if reading is None else _sent_plan(reading, change)
+        before = () if reading is None else (reading,)
+        return self._noted_plan(session_id, change, note, listing, ttl_ms, before)
+
+    def _noted_plan(
+        self,
+        session_id: str,
+        change: Change[Any],
+        note: Note,
+        listing: Listing,
+        ttl_ms: int | None,
+        before: tuple[Change[Any], ...],
+    ) -> Plan[Any]:
         now = seconds((yield Now()))
         if note.user_id is None:
             return (yield from _sent_plan(*before, noted(change, session_id, note, now, None)))

@@ -10,7 +10,8 @@ from .._messages.codecs import Codec
 from .._secrets import hide_url
 from .._server.connection import ValkeyConnection, choose_connection
 from .counters import TokenCounter
-from .plans import ConversationPlans, OnCorrupt
+from .elements import OnCorrupt
+from .plans import ConversationPlans
 from .records import RecordOptions
 from .summaries import Summarizer
 from .upkeep import Upkeep

@@ -6,6 +6,8 @@ and no match for ``chat:*``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .._arguments import shown
 from .._errors import InvalidSessionIdError
 from .names import decode, encode, scan_pattern, sidecar
@@ -63,19 +65,29 @@ def session_id(key_prefix: str, key: bytes) -> str | None:
     return decoded if list_key(key_prefix, decoded) == text else None
 
 
-def content_keys(key: str) -> list[str]:
+def content_keys(key: str) -> tuple[str, ...]:
     """What a conversation consists of: its list, and its sidecars in the order of the table."""
-    return [key, *[sidecar(key, name) for name in SIDECARS]]
+    return conversation_keys(key)[:-1]
 
 
-def conversation_keys(key: str) -> list[str]:
+def conversation_keys(key: str) -> tuple[str, ...]:
     """All keys of a conversation: its contents, and last the tokens of its writes."""
-    return [*content_keys(key), sidecar(key, WRITES)]
+    return _all_keys(key, *SIDECARS)
+
+
+@lru_cache(maxsize=1024)
+def _all_keys(key: str, *sidecars: str) -> tuple[str, ...]:
+    return key, *[sidecar(key, name) for name in (*sidecars, WRITES)]
 
 
 def conversation_types() -> str:
     """The first letter of the type of each of ``conversation_keys``: list, hash or zset."""
-    return f"l{''.join([kind[0] for kind in SIDECARS.values()])}l"
+    return _initials(*SIDECARS.values())
+
+
+@lru_cache
+def _initials(*of_sidecars: str) -> str:
+    return f"l{''.join([kind[0] for kind in of_sidecars])}l"
 
 
 def conversations_pattern(key_prefix: str, beginning: str = "") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._arguments import TTL, check_count
-from .._conversations.plans import OnCorrupt
+from .._conversations.elements import OnCorrupt
 from .._conversations.summaries import Summarizer
 from .._messages.codecs import PlainCodec
 from .._secrets import hide_url

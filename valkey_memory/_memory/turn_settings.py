@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .._arguments import TTL, check_count, shown
-from .._conversations.plans import ConversationPlans, OnCorrupt
+from .._conversations.elements import OnCorrupt
+from .._conversations.plans import ConversationPlans
 from .._conversations.summaries import Summarizer
 from .._errors import ConfigurationError, InvalidArgumentError
 from .._messages.codecs import PlainCodec

@@ -17,6 +17,7 @@ M = TypeVar("M")
 
 _BARE_KEYS = ("tool_calls", "tool_call_id", "name")
 """What model APIs accept beside role and content."""
+_MOST_HAVE = "role", "content"
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "images")
 
 
@@ -108,6 +109,10 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         self.timestamps = timestamps
 
     def to_element(self, message: Mapping[str, Any]) -> Element:
+        if type(message) is dict and tuple(message) == _MOST_HAVE:  # in a third of the time
+            role, content = message.values()
+            if type(role) is str and role and type(content) is str:
+                return {"role": role, "content": content}
         # OpenAI's client gives its messages as objects.
         is_mapping = type(message) is dict or isinstance(message, Mapping)
         given = message if is_mapping else as_dict(message)

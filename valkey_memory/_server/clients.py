@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
 
+KNOWN = AskFacts, WriteToken
+"""Steps that ask nobody."""
+
 _START_SECONDS = 120.0
 """So long an embedded server may take to load its data."""
 
@@ -133,9 +136,10 @@ class ClientFactory:
         return self._settings.connection_timeout
 
     def known(self, step: AskFacts | WriteToken) -> dict[str, Any] | bytes:
-        """The reply to a step that asks nobody."""
+        """The reply to one of ``KNOWN``."""
         if isinstance(step, AskFacts):
             return self.facts
+        # Random in forked and in restored processes, too.
         return os.urandom(8) if self._settings.retry_writes else b""
 
     @property

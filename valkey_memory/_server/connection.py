@@ -9,10 +9,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from .._errors import ConfigurationError, ConnectionClosedError, ValkeyMemoryError
-from .._plans import Aside, AskFacts, Lanes, Plan, Reply, Request, Step, Work, WriteToken, arun, run
+from .._plans import Aside, Lanes, Plan, Reply, Request, Step, Work, arun, run
 from .._secrets import Secret, hide_url, mask
 from . import given
-from .clients import ClientFactory
+from .clients import KNOWN, ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients, check_loop
 from .recovery import Renew, may_recover, recovered_plan
@@ -247,7 +247,7 @@ class ValkeyConnection:
 
     def _execute(self, step: Step) -> Reply:
         if not isinstance(step, Request):
-            if isinstance(step, AskFacts | WriteToken):
+            if isinstance(step, KNOWN):
                 return self._factory.known(step)
             if isinstance(step, Work):
                 return step.serve()
@@ -272,7 +272,7 @@ class ValkeyConnection:
 
     async def _aexecute(self, step: Step) -> Reply:
         if not isinstance(step, Request):
-            if isinstance(step, AskFacts | WriteToken):
+            if isinstance(step, KNOWN):
                 return self._factory.known(step)
             if isinstance(step, Work):
                 return await step.aserve()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._errors import (
     ConnectionClosedError,
@@ -35,6 +34,9 @@ _SECONDS_PER_BYTE = 1 / 10_000_000
 _BULK = 1_000_000
 _SCAN_COUNT = 1000
 
+# A method of a client, what it is given, what reads its reply, and how many seconds it may take.
+_Call: TypeAlias = tuple[str, tuple[Any, ...], Callable[[Any, "ClientFactory", Any], Reply], float]
+
 # GLIDE's own timeout comes first and names its cause; this one only ends what never returns.
 _HANG_MARGIN_SECONDS = 2.0
 
@@ -44,12 +46,12 @@ def execute(client: SyncClient, step: ServerStep, factory: ClientFactory) -> Rep
     if isinstance(step, AskCluster):
         return is_cluster_client(client)
     glide = load("glide_sync")
-    call = _call(glide, client, step, factory)
+    method, arguments, read, _ = _call(glide, client, step, factory)
     try:
-        reply = getattr(client, call.method)(*call.arguments)
+        reply = getattr(client, method)(*arguments)
     except glide.GlideError as error:
         raise factory.error(error, step.operation) from error
-    return call.read(reply)
+    return read(step, factory, reply)
 
 
 async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory) -> Reply:
@@ -57,12 +59,12 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
     if isinstance(step, AskCluster):
         return is_cluster_client(client)
     glide = load("glide")
-    call = _call(glide, client, step, factory)
-    limit = call.seconds + _HANG_MARGIN_SECONDS
+    method, arguments, read, seconds = _call(glide, client, step, factory)
+    limit = seconds + _HANG_MARGIN_SECONDS
     try:
         with kept_awake():
             async with asyncio.timeout(limit):
-                reply = await getattr(client, call.method)(*call.arguments)
+                reply = await getattr(client, method)(*arguments)
     except glide.GlideError as error:
         raise factory.error(error, step.operation) from error
     except TimeoutError as error:
@@ -70,62 +72,49 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
             f"{step.operation} failed at {factory.address}: no answer within {limit:g} s. "
             "The outcome is unknown: a write may have been applied."
         ) from error
-    return call.read(reply)
-
-
-class _Call(NamedTuple):
-    """A method of a client, what it is given, and what its reply means."""
-
-    method: str
-    arguments: tuple[Any, ...]
-    read: Callable[[Any], Reply]
-    seconds: float
-    """How long it may take."""
+    return read(step, factory, reply)
 
 
 def _call(
     glide: ModuleType, client: object, step: Request | Scan | AskPrimaries, factory: ClientFactory
 ) -> _Call:
-    cluster, timeout = is_cluster_client(client), factory.request_timeout
+    cluster = is_cluster_client(client)
     if isinstance(step, Request):
-        if _goes_alone(step, cluster, factory):
-            return _Call("custom_command", (list(step.commands[0]),), _as_one_reply, timeout)
-        timeout = _allowed_seconds(step, timeout)
-        commands, by_hash = step.commands, False
-        read = partial(_checked, request=step, factory=factory)
-        if is_script(commands):
-            shorter = factory.scripts.by_hash(commands[0])
-            if shorter is not None:
-                commands, by_hash = (shorter,), True
-            read = partial(_of_script, request=step, factory=factory, by_hash=by_hash)
-        batch = _batch(glide, commands, cluster, atomic=step.atomic)
-        options = None
-        if timeout > factory.request_timeout:
-            options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
-            options = options_class(timeout=milliseconds(timeout))
-        # A single command goes as a batch of one, too. It costs the same, and a reply that is an
-        # error comes back as a value; GLIDE prints those that it raises to stderr.
-        return _Call("exec", (batch, False, options), read, timeout)
+        return _call_of_request(glide, cluster, step, factory)
     if isinstance(step, Scan):
         start: object = glide.ClusterScanCursor() if cluster else b"0"
-        # cursor, match, count, type
-        return _Call(
-            "scan",
-            (
-                start if step.cursor is None else step.cursor,
-                step.pattern,
-                _SCAN_COUNT,
-                None if step.type is None else glide.ObjectType[step.type.upper()],
-            ),
-            _scan_page,
-            timeout,
-        )
-    by_node = partial(_by_node, step=step, factory=factory)
+        cursor = start if step.cursor is None else step.cursor
+        kind = None if step.type is None else glide.ObjectType[step.type.upper()]
+        page = cursor, step.pattern, _SCAN_COUNT, kind
+        return "scan", page, _scan_page, factory.request_timeout
     if cluster:
-        arguments = (list(step.command), glide.AllPrimaries())
-        return _Call("custom_command", arguments, by_node, timeout)
+        arguments = list(step.command), glide.AllPrimaries()
+        return "custom_command", arguments, _by_node, factory.request_timeout
     batch = _batch(glide, (step.command,), cluster, atomic=False)
-    return _Call("exec", (batch, False, None), by_node, timeout)
+    return "exec", (batch, False, None), _by_node, factory.request_timeout
+
+
+def _call_of_request(
+    glide: ModuleType, cluster: bool, request: Request, factory: ClientFactory
+) -> _Call:
+    commands, seconds = request.commands, factory.request_timeout
+    if request.read_only and _goes_alone(request, cluster, factory):
+        return "custom_command", (list(commands[0]),), _as_one_reply, seconds
+    options = None
+    size = request.size()
+    if size > _BULK:
+        seconds += size * _SECONDS_PER_BYTE
+        options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
+        options = options_class(timeout=milliseconds(seconds))
+    read = _checked
+    if is_script(commands):
+        held = factory.scripts.by_hash(commands[0])
+        read = _of_text if held is None else _of_hash
+        commands = commands if held is None else (held,)
+    batch = _batch(glide, commands, cluster, atomic=request.atomic)
+    # A single command goes as a batch of one, too. It costs the same, and a reply that is an
+    # error comes back as a value; GLIDE prints those that it raises to stderr.
+    return "exec", (batch, False, options), read, seconds
 
 
 def ping(
@@ -191,31 +180,24 @@ def _batch(
 
 
 def _goes_alone(request: Request, cluster: bool, factory: ClientFactory) -> bool:
-    """Whether a command has to go without a batch, so that a replica may answer it.
+    """Whether what only reads has to go without a batch, so that a replica may answer it.
 
     A standalone client sends every batch to the primary, whatever ``read_from`` says.
     """
     return (
-        request.read_only
-        and factory.reads_replicas
+        factory.reads_replicas
         and len(request.commands) == 1
         and not cluster
         and not request.errors_as_replies
     )
 
 
-def _allowed_seconds(request: Request, timeout: float) -> float:
-    """How long ``request`` may take: ``timeout``, and more when it is bulky."""
-    size = request.size()
-    return timeout + size * _SECONDS_PER_BYTE if size > _BULK else timeout
-
-
-def _as_one_reply(reply: Reply) -> list[Reply]:
+def _as_one_reply(_step: Request, _factory: ClientFactory, reply: Reply) -> list[Reply]:
     return [reply]
 
 
 def _checked(
-    replies: Sequence[Reply] | None, *, request: Request, factory: ClientFactory
+    request: Request, factory: ClientFactory, replies: Sequence[Reply] | None
 ) -> list[Reply]:
     """The replies; errors among them become ours, and the first is raised unless asked for."""
     found = list(replies or ())
@@ -228,29 +210,37 @@ def _checked(
     return found
 
 
-def _of_script(
-    replies: Sequence[Reply] | None, *, request: Request, factory: ClientFactory, by_hash: bool
+def _of_text(
+    request: Request, factory: ClientFactory, replies: Sequence[Reply] | None
 ) -> list[Reply]:
-    """``_checked`` of a single script, noting whether the server holds it."""
+    """``_checked`` of a single script, which the server holds from now on."""
     (reply,) = replies or (None,)
     if not isinstance(reply, Exception):
-        if not by_hash:
-            factory.scripts.hold(request.commands[0])
+        factory.scripts.hold(request.commands[0])
+    return _checked(request, factory, (reply,))
+
+
+def _of_hash(
+    request: Request, factory: ClientFactory, replies: Sequence[Reply] | None
+) -> list[Reply]:
+    """``_checked`` of a single script that was sent as its hash."""
+    (reply,) = replies or (None,)
+    if not isinstance(reply, Exception):
         return [reply]
     error = factory.error(reply, request.operation)
-    if by_hash and isinstance(error, ScriptNotHeldError):
+    if isinstance(error, ScriptNotHeldError):
         factory.scripts.lose(request.commands[0], error)
         raise error from reply
-    return _checked(replies, request=request, factory=factory)
+    return _checked(request, factory, (reply,))
 
 
-def _scan_page(reply: Sequence[Any]) -> ScanPage:
+def _scan_page(_step: Scan, _factory: ClientFactory, reply: Sequence[Any]) -> ScanPage:
     cursor, keys = reply
     finished = cursor == b"0" if isinstance(cursor, bytes) else cursor.is_finished()
     return ScanPage(keys, None if finished else cursor)
 
 
-def _by_node(reply: Any, *, step: AskPrimaries, factory: ClientFactory) -> dict[str, Reply]:
+def _by_node(step: AskPrimaries, factory: ClientFactory, reply: Any) -> dict[str, Reply]:
     """Replies by address. A standalone server answers a batch of one, with a list; a cluster may
     answer some commands, such as PING, with one reply for all."""
     if isinstance(reply, dict):

@@ -22,7 +22,7 @@ from .._caches.typed import pack_typed, unpack_typed
 from .._checkpoints.records import History, New, Saved, Typed, Write
 from .._checkpoints.store import CheckpointStore
 from .._conversations.counters import TokenCounter
-from .._conversations.plans import OnCorrupt
+from .._conversations.elements import OnCorrupt
 from .._conversations.store import ConversationStore, StoreOptions
 from .._conversations.window_plans import WhenTooLarge
 from .._filters.dicts import comparison
