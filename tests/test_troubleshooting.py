@@ -202,8 +202,8 @@ def demoted_server(server: EmbeddedValkey) -> None:
 def lost_reply(server: EmbeddedValkey) -> None:
     with ValkeyConnection.from_url(server.url) as connection:
         for _ in range(2):
-            change = changes.delete_last("chat:alice-1", ttl_ms=None)
-            connection.run(change_plan(changes.once(change, b"token")))
+            change = changes.delete_last("chat:alice-1", ttl_ms=None, token=b"token")
+            connection.run(change_plan(change))
 
 
 def closed_connection(server: EmbeddedValkey) -> None:

@@ -1,22 +1,21 @@
 """The changes of a conversation: what each operation on a message list sends, as a value.
 
 Elements are bytes here; the store encodes and decodes them. What changes something is one script
-(``scripts``), so it is whole wherever it is sent, together with other changes, too.
+(``scripts``), so it is whole wherever it is sent, together with other changes, too. With a
+``token`` it is applied once, however often it arrives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from .. import _keys
 from .._messages.elements import readable
 from .._plans import Change, Command, nothing
-from . import frame, scripts, turn_scripts, windows
+from . import scripts, turn_scripts, windows
 from .frame import number_of, script
 from .scripts import LIST
-
-T = TypeVar("T")
 
 
 def _trim(window: int | None) -> str:
@@ -27,6 +26,10 @@ def _archived(key: str) -> str:
     return _keys.sidecar(key, _keys.ARCHIVED)
 
 
+def _reply(replies: Sequence[Any]) -> Any:
+    return replies[0]
+
+
 def _elements(replies: Sequence[Any]) -> list[bytes]:
     return replies[0] or []
 
@@ -35,10 +38,21 @@ def _any(replies: Sequence[Any]) -> bool:
     return bool(replies[0])
 
 
-def once(change: Change[T], token: str | bytes) -> Change[T]:
-    """``change``, a script, as one that is applied once, however often it arrives."""
-    operation, key, (command,), read, read_only, _ = change
-    return Change(operation, key, (frame.with_token(command, token),), read, read_only, True)
+Token: TypeAlias = str | bytes
+
+
+def _write(
+    operation: str,
+    source: str,
+    key: str,
+    *arguments: str | bytes,
+    ttl_ms: int | None = None,
+    token: Token,
+    read: Callable[[Sequence[Any]], Any] = nothing,
+) -> Change[Any]:
+    """A script that is applied once, if it has a token; else it must not be sent twice."""
+    command = script(source, key, *arguments, ttl_ms=ttl_ms, token=token)
+    return Change(operation, key, (command,), read, repeatable=bool(token))
 
 
 def append(
@@ -49,17 +63,17 @@ def append(
     window: int | None,
     whole_turns: bool = False,
     archived: bool = False,
+    token: Token = "",
 ) -> Change[None]:
     """Add ``elements`` at the end, trim to ``window``, restart the TTL.
 
     ``archived`` adds them to the archived list, which has no window.
     """
     if archived:
-        command = script(scripts.APPEND_ARCHIVED, key, *elements, ttl_ms=ttl_ms)
-        return Change(f"append to {_archived(key)}", key, (command,), nothing)
-    source = turn_scripts.APPEND if whole_turns else scripts.APPEND
-    command = script(source, key, _trim(window), *elements, ttl_ms=ttl_ms)
-    return Change(f"append to {key!r}", key, (command,), nothing)
+        does, source = f"append to {_archived(key)}", scripts.APPEND_ARCHIVED
+        return _write(does, source, key, *elements, ttl_ms=ttl_ms, token=token)
+    does, source = f"append to {key!r}", turn_scripts.APPEND if whole_turns else scripts.APPEND
+    return _write(does, source, key, _trim(window), *elements, ttl_ms=ttl_ms, token=token)
 
 
 def replace(
@@ -71,20 +85,18 @@ def replace(
     whole_turns: bool = False,
     archived: bool = False,
     whole: bool = False,
+    token: Token = "",
 ) -> Change[None]:
     """Put ``elements`` in place of all. ``whole`` deletes those of the other list."""
     numbers = LIST, number_of(_keys.ARCHIVED)
-    target, other = reversed(numbers) if archived else numbers
+    target, other = numbers[::-1] if archived else numbers
     kept = elements
     if window is not None and not archived:
         start = windows.trim_start(readable(elements), window) if whole_turns else -window
         kept = elements[start:]
-    return Change(
-        f"replace {_archived(key) if archived else key!r}",
-        key,
-        (script(scripts.REPLACE, key, target, other if whole else "", *kept, ttl_ms=ttl_ms),),
-        nothing,
-    )
+    does = f"replace {_archived(key) if archived else key!r}"
+    arguments: tuple[str | bytes, ...] = (target, other if whole else "", *kept)
+    return _write(does, scripts.REPLACE, key, *arguments, ttl_ms=ttl_ms, token=token)
 
 
 def insert(
@@ -95,53 +107,61 @@ def insert(
     ttl_ms: int | None,
     window: int | None,
     whole_turns: bool = False,
+    token: Token = "",
 ) -> Change[None]:
     """Insert before ``index`` as ``list.insert`` does: clamped, negative from the end."""
     source = turn_scripts.INSERT if whole_turns else scripts.INSERT
-    arguments = (str(index), element, scripts.PLACEHOLDER, _trim(window))
-    command = script(source, key, *arguments, ttl_ms=ttl_ms)
-    return Change(f"insert into {key!r}", key, (command,), nothing)
+    arguments = str(index), element, scripts.PLACEHOLDER, _trim(window)
+    return _write(f"insert into {key!r}", source, key, *arguments, ttl_ms=ttl_ms, token=token)
 
 
-def delete_at(key: str, index: int, *, ttl_ms: int | None) -> Change[bytes | None]:
+def delete_at(
+    key: str, index: int, *, ttl_ms: int | None, token: Token = ""
+) -> Change[bytes | None]:
     """Delete the element at ``index`` and return it, or None when there is none."""
-    command = script(scripts.DELETE_AT, key, str(index), scripts.PLACEHOLDER, ttl_ms=ttl_ms)
-    return Change(f"delete message {index} of {key!r}", key, (command,))
+    does, arguments = f"delete message {index} of {key!r}", (str(index), scripts.PLACEHOLDER)
+    source = scripts.DELETE_AT
+    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=_reply)
 
 
-def delete_last(key: str, *, ttl_ms: int | None) -> Change[bytes | None]:
+def delete_last(key: str, *, ttl_ms: int | None, token: Token = "") -> Change[bytes | None]:
     """Delete the newest element and return it, or None when the list is empty."""
-    command = script(scripts.DELETE_LAST, key, ttl_ms=ttl_ms)
-    return Change(f"delete the last message of {key!r}", key, (command,))
+    does, source = f"delete the last message of {key!r}", scripts.DELETE_LAST
+    return _write(does, source, key, ttl_ms=ttl_ms, token=token, read=_reply)
 
 
-def delete_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
+def delete_oldest(
+    key: str, n: int, *, ttl_ms: int | None, token: Token = ""
+) -> Change[list[bytes]]:
     """Delete the oldest ``n`` elements and return them, oldest first."""
-    command = script(scripts.DELETE_OLDEST, key, str(n), ttl_ms=ttl_ms)
-    return Change(f"delete the oldest messages of {key!r}", key, (command,), _elements)
+    does, source = f"delete the oldest messages of {key!r}", scripts.DELETE_OLDEST
+    return _write(does, source, key, str(n), ttl_ms=ttl_ms, token=token, read=_elements)
 
 
-def archive_oldest(key: str, n: int, *, ttl_ms: int | None) -> Change[list[bytes]]:
+def archive_oldest(
+    key: str, n: int, *, ttl_ms: int | None, token: Token = ""
+) -> Change[list[bytes]]:
     """Move the oldest ``n`` elements to the end of the archived list and return them."""
-    command = script(scripts.ARCHIVE_OLDEST, key, str(n), number_of(_keys.ARCHIVED), ttl_ms=ttl_ms)
-    return Change(f"archive the oldest messages of {key!r}", key, (command,), _elements)
+    does, source = f"archive the oldest messages of {key!r}", scripts.ARCHIVE_OLDEST
+    arguments = str(n), number_of(_keys.ARCHIVED)
+    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=_elements)
 
 
-def take(key: str, *, keep_sidecars: bool) -> Change[list[bytes]]:
+def take(key: str, *, keep_sidecars: bool, token: Token = "") -> Change[list[bytes]]:
     """``delete``, returning the active elements; or the list alone."""
-    command = script(scripts.TAKE, key, "list" if keep_sidecars else "")
-    return Change(f"delete {key!r}", key, (command,), _elements)
+    what = "list" if keep_sidecars else ""
+    return _write(f"delete {key!r}", scripts.TAKE, key, what, token=token, read=_elements)
+
+
+def delete_archived(key: str, *, token: Token = "") -> Change[bool]:
+    """Delete the archived elements; whether there were any."""
+    does, which = f"delete archived messages of {key!r}", number_of(_keys.ARCHIVED)
+    return _write(does, scripts.DELETE, key, which, token=token, read=_any)
 
 
 def delete(key: str) -> Change[bool]:
     """Delete the conversation with its sidecars; whether there was anything."""
     return Change(f"delete {key!r}", key, (script(scripts.DELETE, key),), _any)
-
-
-def delete_archived(key: str) -> Change[bool]:
-    """Delete the archived elements; whether there were any."""
-    command = script(scripts.DELETE, key, number_of(_keys.ARCHIVED))
-    return Change(f"delete archived messages of {key!r}", key, (command,), _any)
 
 
 def expire(key: str, ttl_ms: int | None) -> Change[bool]:

@@ -245,27 +245,27 @@ def number_of(name: str) -> str:
     return str(2 + list(_keys.SIDECARS).index(name))
 
 
-def script(source: str, key: str, *arguments: str | bytes, ttl_ms: int | None = None) -> Command:
-    """The command that runs a framed script on the conversation of the list ``key``, once.
+def script(
+    source: str,
+    key: str,
+    *arguments: str | bytes,
+    ttl_ms: int | None = None,
+    token: str | bytes = "",
+) -> Command:
+    """The command that runs a framed script on the conversation of the list ``key``.
 
     Args:
         source: From ``framed``.
         key: The list.
         arguments: The body's.
         ttl_ms: The TTL to restart; None leaves the expiry as it is.
+        token: It is applied once, however often it arrives with this. Empty: each time.
     """
     keys = _keys.conversation_keys(key)
     return (
         "EVAL", source, str(len(keys)), *keys,
-        "", "" if ttl_ms is None else str(ttl_ms), _keys.conversation_types(), *arguments,
+        token, "" if ttl_ms is None else str(ttl_ms), _keys.conversation_types(), *arguments,
     )  # fmt: skip
-
-
-def with_token(command: Command, token: str | bytes) -> Command:
-    """The command of a ``script`` that is applied once, however often it arrives with ``token``."""
-    parts = list(command)  # faster than tuples of slices
-    parts[3 + int(command[2])] = token
-    return tuple(parts)
 
 
 def with_record(command: Command, record: tuple[str, ...], user_list: str | None) -> Command:

@@ -83,60 +83,42 @@ class ConversationPlans(Generic[M]):
     def _write_plan(
         self,
         session_id: str,
-        change: Change[T],
+        change: Change[Any],
         note: Note | None = None,
         *,
         listing: Listing = "touch",
-        once: str | None = None,
         reading: Change[Any] | None = None,
     ) -> Plan[Any]:
-        """Send ``change`` as one that is applied once, and note it where records are kept.
+        """Send ``change``, and note it where records are kept.
 
-        Its token is ``once``, or a new one. ``reading`` comes before it, in the same step, and its
-        result is returned.
+        ``reading`` comes before it, in the same step, and its result is returned.
         """
-        if not change.repeatable:
-            token: str | bytes = (yield _NEW_TOKEN) if once is None else once
-            change = changes.once(change, token) if token else change
-        if note is None:
-            note = self._recorder.always
-            if note is None and reading is None:
-                return (yield from change_plan(change))
         ttl_ms = self._ttl_ms
-        return (
-            yield from self._recorder.write_plan(
-                session_id, change, note, listing=listing, ttl_ms=ttl_ms, reading=reading
-            )
+        return self._recorder.write_plan(
+            session_id, change, note, listing=listing, ttl_ms=ttl_ms, reading=reading
         )
 
     def _add_plan(
-        self,
-        session_id: str,
-        change: Change[None],
-        number: int,
-        note: Note | None,
-        *,
-        once: str | None = None,
+        self, session_id: str, change: Change[None], number: int, note: Note | None
     ) -> Plan[None]:
         """Send ``change``, which adds so many messages, and summarise where it is time."""
         if self._summary is None:
-            yield from self._write_plan(session_id, change, note, listing="enter", once=once)
+            yield from self._write_plan(session_id, change, note, listing="enter")
             return
         key = self.key(session_id)
         before = yield from self._write_plan(
-            session_id, change, note, listing="enter", once=once, reading=changes.count(key)
+            session_id, change, note, listing="enter", reading=changes.count(key)
         )
         if before + number > self._summary.when_over:
             yield from self._summary.after_write_plan(key, strict=self._window is None)
 
     def _delete_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which leaves nothing, so no token either. It is not repeated."""
-        note, ttl_ms = self._recorder.always, self._ttl_ms
-        return self._recorder.write_plan(session_id, change, note, listing="leave", ttl_ms=ttl_ms)
+        return self._write_plan(session_id, change, listing="leave")
 
     def _expire_plan(self, session_id: str, ttl_ms: int | None) -> Plan[bool]:
         change = changes.expire(self.key(session_id), ttl_ms)
-        return self._recorder.write_plan(session_id, change, self._recorder.always, ttl_ms=ttl_ms)
+        return self._recorder.write_plan(session_id, change, ttl_ms=ttl_ms)
 
     def _read_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which only looks, and refresh the TTL where reading does that."""
@@ -144,8 +126,7 @@ class ConversationPlans(Generic[M]):
         if ttl_ms is None:
             return change_plan(change)
         refresh = changes.expire(self.key(session_id), ttl_ms)
-        note = self._recorder.always
-        return self._recorder.write_plan(session_id, refresh, note, ttl_ms=ttl_ms, reading=change)
+        return self._recorder.write_plan(session_id, refresh, ttl_ms=ttl_ms, reading=change)
 
     def append_plan(
         self,
@@ -155,7 +136,7 @@ class ConversationPlans(Generic[M]):
         once: str | None = None,
         record: RecordOptions | None = None,
     ) -> Plan[None]:
-        token = None if once is None else f"once:{check_once(once)}"
+        name = None if once is None else f"once:{check_once(once)}"
         key, messages = self.key(session_id), several(messages)
         elements = self._elements.encode(messages)
         note = self._recorder.note(messages, record)
@@ -167,11 +148,12 @@ class ConversationPlans(Generic[M]):
                 window=self._window,
                 whole_turns=self._whole_turns,
                 archived=archived,
+                token=(yield _NEW_TOKEN) if name is None else name,
             )
             if archived or self._summary is None:
-                yield from self._write_plan(session_id, change, note, listing="enter", once=token)
+                yield from self._write_plan(session_id, change, note, listing="enter")
             else:
-                yield from self._add_plan(session_id, change, len(elements), note, once=token)
+                yield from self._add_plan(session_id, change, len(elements), note)
 
     def replace_plan(
         self, session_id: str, messages: Iterable[M], archived: bool, whole: bool
@@ -186,6 +168,7 @@ class ConversationPlans(Generic[M]):
             whole_turns=self._whole_turns,
             archived=archived,
             whole=whole,
+            token=(yield _NEW_TOKEN),
         )
         if self._summary is None:
             yield from self._write_plan(session_id, change, listing="enter")
@@ -209,6 +192,7 @@ class ConversationPlans(Generic[M]):
             ttl_ms=self._ttl_ms,
             window=self._window,
             whole_turns=self._whole_turns,
+            token=(yield _NEW_TOKEN),
         )
         note = self._recorder.note([message])
         yield from self._add_plan(session_id, change, len(elements), note)
@@ -292,46 +276,51 @@ class ConversationPlans(Generic[M]):
     def delete_at_plan(self, session_id: str, index: int) -> Plan[M | None]:
         check_index(index)
         key = self.key(session_id)
-        element = yield from self._write_plan(
-            session_id, changes.delete_at(key, index, ttl_ms=self._ttl_ms)
-        )
+        token = yield _NEW_TOKEN
+        change = changes.delete_at(key, index, ttl_ms=self._ttl_ms, token=token)
+        element = yield from self._write_plan(session_id, change)
         return self._elements.decode_deleted(key, index, element)
 
     def delete_last_plan(self, session_id: str) -> Plan[M | None]:
         key = self.key(session_id)
-        element = yield from self._write_plan(
-            session_id, changes.delete_last(key, ttl_ms=self._ttl_ms)
-        )
+        token = yield _NEW_TOKEN
+        change = changes.delete_last(key, ttl_ms=self._ttl_ms, token=token)
+        element = yield from self._write_plan(session_id, change)
         return self._elements.decode_deleted(key, -1, element)
 
     def delete_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from self._write_plan(
-            session_id, changes.delete_oldest(key, n, ttl_ms=self._ttl_ms)
-        )
+        token = yield _NEW_TOKEN
+        change = changes.delete_oldest(key, n, ttl_ms=self._ttl_ms, token=token)
+        elements = yield from self._write_plan(session_id, change)
         return self._elements.decode(key, elements, lenient=True)
 
     def archive_oldest_plan(self, session_id: str, n: int) -> Plan[list[M]]:
         check_count(n, "n")
         key = self.key(session_id)
-        elements = yield from self._write_plan(
-            session_id, changes.archive_oldest(key, n, ttl_ms=self._ttl_ms)
-        )
+        token = yield _NEW_TOKEN
+        change = changes.archive_oldest(key, n, ttl_ms=self._ttl_ms, token=token)
+        elements = yield from self._write_plan(session_id, change)
         return self._elements.decode(key, elements, lenient=True)
 
     def take_plan(self, session_id: str, keep_archived: bool) -> Plan[list[M]]:
         key = self.key(session_id)
-        change = changes.take(key, keep_sidecars=keep_archived)
-        send = self._write_plan if keep_archived else self._delete_plan
-        elements = yield from send(session_id, change)
+        if keep_archived:
+            change = changes.take(key, keep_sidecars=True, token=(yield _NEW_TOKEN))
+            elements = yield from self._write_plan(session_id, change)
+        else:
+            change = changes.take(key, keep_sidecars=False)
+            elements = yield from self._delete_plan(session_id, change)
         return self._elements.decode(key, elements, lenient=True)
 
     def delete_plan(self, session_id: str) -> Plan[bool]:
         return self._delete_plan(session_id, changes.delete(self.key(session_id)))
 
     def delete_archived_plan(self, session_id: str) -> Plan[bool]:
-        return self._write_plan(session_id, changes.delete_archived(self.key(session_id)))
+        change = changes.delete_archived(self.key(session_id), token=(yield _NEW_TOKEN))
+        deleted: bool = yield from self._write_plan(session_id, change)
+        return deleted
 
     # Expiry
 

@@ -115,22 +115,23 @@ class Recorder(Generic[M]):
         self,
         session_id: str,
         change: Change[Any],
-        note: Note | None,
+        note: Note | None = None,
         *,
         listing: Listing = "touch",
         ttl_ms: int | None,
         reading: Change[T] | None = None,
     ) -> Plan[Any]:
-        """Send ``change``, a script, and keep the record that ``note`` is for. One round trip.
+        """Send ``change``, a script, and keep the record, if any is kept. One round trip.
 
         Args:
             session_id: The conversation.
-            change: What to send. It is applied once, or may be repeated.
-            note: What to note, if anything.
+            change: What to send.
+            note: What to note; by default what is noted of a write without messages.
             listing: What it means for the user's list where that is on another server.
             ttl_ms: The TTL that the change restarts.
             reading: What to read before, together with it; then its result is returned.
         """
+        note = note or self.always
         if note is None:
             return change_plan(change) if reading is None else _sent_plan(reading, change)
         before = () if reading is None else (reading,)

@@ -195,7 +195,14 @@ def _claimed(replies: Sequence[Any]) -> Claimed | None:
 
 
 def commit(
-    key: str, version: str, text: str, summarised: Sequence[bytes], *, strict: bool, archive: bool
+    key: str,
+    version: str,
+    text: str,
+    summarised: Sequence[bytes],
+    *,
+    strict: bool,
+    archive: bool,
+    token: str | bytes = "",
 ) -> Change[bool]:
     """Set a summary, and take what it holds from the list; False where that changed meanwhile.
 
@@ -206,6 +213,7 @@ def commit(
         summarised: The elements that it holds, which were the oldest.
         strict: The list must begin with all of them. Else the first may have been trimmed away.
         archive: Move them to the archived list; else they are deleted.
+        token: Of the write.
     """
     command = script(
         _COMMIT,
@@ -216,8 +224,10 @@ def commit(
         number_of(_keys.ARCHIVED) if archive else "",
         str(len(summarised)),
         *(sha1(raw, usedforsecurity=False).hexdigest() for raw in summarised),
+        token=token,
     )
-    return Change(f"set the summary of {key!r}", key, (command,), lambda replies: bool(replies[0]))
+    operation = f"set the summary of {key!r}"
+    return Change(operation, key, (command,), _is_true, repeatable=bool(token))
 
 
 def give_back(key: str, owner: str) -> Change[None]:
@@ -233,6 +243,10 @@ def fail(key: str, owner: str, error: str, first_ms: int, most_ms: int) -> Chang
     command = script(_GIVE_BACK, key, owner, text, str(first_ms), str(most_ms))
     operation = f"note the failure of the summary of {key!r}"
     return Change(operation, key, (command,), nothing, repeatable=True)
+
+
+def _is_true(replies: Sequence[Any]) -> bool:
+    return bool(replies[0])
 
 
 def _text(replies: Sequence[Any]) -> str | None:

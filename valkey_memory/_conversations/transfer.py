@@ -28,7 +28,7 @@ import orjson
 from .. import _keys
 from .._errors import ExportFileError
 from .._plans import Command, Plan, Request, WriteToken
-from .frame import number_of, script, with_token
+from .frame import number_of, script
 from .listing import Conversation
 from .records import enter
 from .scripts import WRITE_WHOLE
@@ -143,13 +143,14 @@ def write_whole_plan(
             ),
             *one.archived,
             *one.active,
+            token=token,
         )
         for one in conversations
     )
     entered = tuple(_entered(key_prefix, one) for one in conversations if one.record.get("user_id"))
     replies = yield Request(
         "write conversations",
-        (*(with_token(command, token) for command in commands), *entered),
+        (*commands, *entered),
         repeatable=bool(token),
     )
     replies = replies[: len(commands)]

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from .._arguments import TTL, check_count, shown, ttl_to_milliseconds
 from .._conversations import summaries
-from .._conversations.changes import once
 from .._conversations.summaries import Claimed
 from .._conversations.windows import is_finished, trim_start, turn_starts
 from .._errors import InvalidArgumentError
@@ -164,10 +163,15 @@ class Summary:
             )
             raise answer
         change = summaries.commit(
-            key, claimed.version, answer, elements, strict=strict, archive=self.archive
+            key,
+            claimed.version,
+            answer,
+            elements,
+            strict=strict,
+            archive=self.archive,
+            token=(yield _NEW_TOKEN),
         )
-        token = yield _NEW_TOKEN
-        is_set = yield from change_plan(once(change, token) if token else change)
+        is_set = yield from change_plan(change)
         if is_set:
             self.last_error = None
         else:  # somebody edited what was summarised
