@@ -109,8 +109,10 @@ def _call_of_request(
     read = _checked
     if is_script(commands):
         held = factory.scripts.by_hash(commands[0])
-        read = _of_text if held is None else _of_hash
-        commands = commands if held is None else (held,)
+        if held is None:
+            read = _of_text
+        else:
+            commands, read = (held,), _of_hash
     batch = _batch(glide, commands, cluster, atomic=request.atomic)
     # A single command goes as a batch of one, too. It costs the same, and a reply that is an
     # error comes back as a value; GLIDE prints those that it raises to stderr.
