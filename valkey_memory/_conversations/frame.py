@@ -43,6 +43,7 @@ if not live then
 end
 local known = token ~= '' and redis.pcall('LPOS', writes, token)
 local failed = type(known) == 'table' and known
+%(look)s
 if token == '' or failed then untried = live end
 for _, i in ipairs(untried or live) do
   local found = call('TYPE', KEYS[i]).ok
@@ -91,9 +92,8 @@ _IF_ALONE = """
 if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {1} end
 """
 _IF_RECORD_ALONE = """
-if call('EXISTS', unpack(KEYS, 2, contents)) == call('EXISTS', KEYS[%(meta)s]) then
-  local user_list = KEYS[own + 1] and own + 1
-  live, untried = {1, %(meta)s, own, user_list}, {1, %(meta)s, user_list}
+if call('EXISTS', unpack(KEYS, %(meta)s + 1, contents)) == 0 then
+  live, untried = {1, %(meta)s, own, KEYS[own + 1] and own + 1}, {1}
 end
 """
 _IF_EMPTIED = """
@@ -103,36 +103,45 @@ if call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
 end
 """
 
+# What a record and a user's list say before the body; a wrong type of theirs is told here, too.
+_LOOK = """
+local meta, user_list, entries = KEYS[%(meta)s], KEYS[own + 1], nil
+local was = redis.pcall('HMGET', meta, 'message_count', 'token_count', 'created_at', 'title')
+failed = failed or was.err and was
+if user_list then
+  entries = redis.pcall('ZCARD', user_list)
+  failed = failed or type(entries) == 'table' and entries
+end
+"""
 # Of ARGV, from the third on: the time, user, model, title, how many tokens, the session id where
 # the last of KEYS is the user's list, or ''. `counted` is by how much the number of messages
 # changed, and false where nothing happened. A record that is made counts what there is, which a
 # window may have trimmed. What a foreign program wrote in place of a number is none.
 RECORD_ARGUMENTS = 6
 _RECORD = """
-local counted, user_list = %(counts)s, ARGV[8] ~= '' and KEYS[#KEYS]
+local counted = %(counts)s
 if counted then
-  local meta = KEYS[%(meta)s]
-  local was = call('HMGET', meta, 'message_count', 'token_count', 'created_at', 'title')
   local function number(text)
     local n = tonumber(text)
     return n and n >= 0 and n < 9007199254740992 and n or 0
   end
   local held = was[1] and math.max(number(was[1]) + counted, 0)
     or math.max(call('LLEN', KEYS[1]) + call('LLEN', KEYS[%(archived)s]), counted)
-  local fields = {'last_active', ARGV[3], 'message_count', string.format('%%.0f', held),
-    'token_count', string.format('%%.0f', number(was[2]) + tonumber(ARGV[7]))}
-  local function set(name, value, unless)
-    if value ~= '' and not unless then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = value
+  local fields = {
+    'last_active', ARGV[3], 'message_count', held, 'token_count', number(was[2]) + ARGV[7]
+  }
+  local others = {
+    'user_id', ARGV[4], 'model', ARGV[5],
+    'title', was[4] and '' or ARGV[6], 'created_at', was[3] and '' or ARGV[3]
+  }
+  for i = 1, #others, 2 do
+    if others[i + 1] ~= '' then
+      fields[#fields + 1], fields[#fields + 2] = others[i], others[i + 1]
     end
   end
-  set('created_at', ARGV[3], was[3])
-  set('user_id', ARGV[4])
-  set('model', ARGV[5])
-  set('title', ARGV[6], was[4])
   call('HSET', meta, unpack(fields))
   if user_list then
+    local first = entries == 0
     %(enter)s
   end
 elseif user_list and call('EXISTS', unpack(KEYS, 1, contents)) == 0 then
@@ -142,7 +151,6 @@ end
 # A user's list lives as long as the longest of its conversations; without an end if one has none.
 # A write without a TTL may leave one that is there: then the list has none, which does no harm.
 ENTER = """
-local first = call('EXISTS', user_list) == 0
 call('ZADD', user_list, ARGV[3], ARGV[8])
 if ttl == '' then
   call('PERSIST', user_list)
@@ -205,15 +213,23 @@ def framed(
         "emptied": _IF_EMPTIED if may_empty else "",
         "repeated": repeated,
     }
-    plain = {"kinds": "3", "own": "#KEYS", "record": "", "live": _IF_ALONE if only_list else ""}
+    plain = {
+        "kinds": "3",
+        "own": "#KEYS",
+        "live": _IF_ALONE if only_list else "",
+        "look": "",
+        "record": "",
+    }
     text = shortened(_FRAME % {**parts, **plain})
     if counts:
         meta, archived = number_of(_keys.META), number_of(_keys.ARCHIVED)
-        record = _RECORD % {"counts": counts, "enter": ENTER, "meta": meta, "archived": archived}
-        live = _IF_RECORD_ALONE % {"meta": meta} if only_list else ""
-        own = "#KEYS - (ARGV[8] ~= '' and 1 or 0)"
-        kinds = str(3 + RECORD_ARGUMENTS)
-        recording = {"kinds": kinds, "own": own, "record": record, "live": live}
+        recording = {
+            "kinds": str(3 + RECORD_ARGUMENTS),
+            "own": "#KEYS - (ARGV[8] ~= '' and 1 or 0)",
+            "live": _IF_RECORD_ALONE % {"meta": meta} if only_list else "",
+            "look": _LOOK % {"meta": meta},
+            "record": _RECORD % {"counts": counts, "enter": ENTER, "archived": archived},
+        }
         _recording[text] = shortened(_FRAME % {**parts, **recording})
     return text
 
@@ -276,12 +292,14 @@ def with_record(command: Command, record: tuple[str, ...], user_list: str | None
         record: Time, user, model, title, tokens, session id; each may be empty.
         user_list: The key of the user's conversations, where the server can take both at once.
     """
-    *when_who, session_id = record
-    keys, first = int(command[2]), 3 + int(command[2])
-    listed = () if user_list is None else (user_list,)
-    token, ttl, kinds, *arguments = command[first:]
-    return (
-        "EVAL", _recording[str(command[1])], str(keys + len(listed)), *command[3:first], *listed,
-        token, ttl, *when_who, session_id if listed else "", f"{kinds!s}{'z' * len(listed)}",
-        *arguments,
-    )  # fmt: skip
+    parts: list[str | bytes] = list(command)  # faster than a tuple of slices
+    parts[1] = _recording[str(command[1])]
+    keys = int(command[2])
+    at = 5 + keys  # where the types are, after token and TTL
+    if user_list is None:
+        parts[at:at] = *record[:-1], ""
+    else:
+        parts[at : at + 1] = *record, f"{command[at]!s}z"
+        parts.insert(3 + keys, user_list)
+        parts[2] = str(keys + 1)
+    return tuple(parts)

@@ -107,8 +107,7 @@ class Recorder(Generic[M]):
 
     def _tokens(self, messages: Sequence[M]) -> int:
         if self.count_tokens is None or not messages:
-            said = map(self.codec.tokens, messages)
-            return min(sum(tokens for tokens in said if tokens), MAXIMUM)
+            return min(sum(filter(None, map(self.codec.tokens, messages))), MAXIMUM)
         return checked_count(self.count_tokens(list(messages)))
 
     def write_plan(
@@ -196,9 +195,11 @@ def noted(
     change: Change[T], session_id: str, note: Note, now: str, user_list: str | None
 ) -> Change[T]:
     """``change``, a script, as one that keeps the record, too."""
-    (command,) = change.commands
-    values = (now, note.user_id or "", note.model or "", note.title or "", str(note.tokens))
-    return change._replace(commands=(with_record(command, (*values, session_id), user_list),))
+    operation, key, (command,), read, read_only, repeatable = change
+    user_id, model, title, tokens = note
+    record = (now, user_id or "", model or "", title or "", str(tokens), session_id)
+    command = with_record(command, record, user_list)
+    return Change(operation, key, (command,), read, read_only, repeatable)
 
 
 # The arguments are those of the frame's record, so that both enter alike.
@@ -208,6 +209,7 @@ local found = call('TYPE', user_list).ok
 if found ~= 'zset' and found ~= 'none' then
   return redis.error_reply('WRONGTYPE ' .. user_list .. ' is a ' .. found .. ', no zset')
 end
+local first = found == 'none'
 """
 _ENTER = _CHECKED + "if ARGV[1] ~= '' and not call('ZSCORE', user_list, ARGV[8]) then return end"
 _ENTER += ENTER

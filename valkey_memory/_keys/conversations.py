@@ -16,8 +16,9 @@ ARCHIVED = "archived"
 META = "meta"
 SUMMARY = "summary"
 MEMORY = "memory"
-SIDECARS: dict[str, str] = {ARCHIVED: "list", META: "hash", SUMMARY: "hash", MEMORY: "hash"}
-"""Every sidecar a conversation may have, with the type of its value on the server.
+SIDECARS: dict[str, str] = {META: "hash", ARCHIVED: "list", SUMMARY: "hash", MEMORY: "hash"}
+"""Every sidecar a conversation may have, with the type of its value on the server; first the
+record, which many have.
 
 What touches a conversation's expiry, deletes it or moves it takes the list and all of these. A new
 one needs its line here, and the scripts heed it.

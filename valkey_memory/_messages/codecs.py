@@ -133,9 +133,9 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         return element
 
     def tokens(self, message: Mapping[str, Any]) -> int | None:
-        if not isinstance(message, Mapping):
-            return None
-        return tokens_of_usage(message.get("usage"))
+        if type(message) is dict or isinstance(message, Mapping):
+            return tokens_of_usage(message.get("usage"))
+        return None
 
     def decode(self, element: Element) -> dict[str, Any]:
         if self.extra_keys:
