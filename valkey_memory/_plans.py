@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -186,7 +186,7 @@ class Aside:
 # Steps that serve themselves
 
 
-class Work(ABC):
+class Work:
     """A step that is no business of the server. It gives its reply in either form."""
 
     __slots__ = ()
