@@ -22,6 +22,7 @@ from .conversations import (
 from .documents import (
     changes_key,
     document_id,
+    document_ids,
     document_key,
     document_prefix,
     episode_key,
@@ -93,6 +94,7 @@ __all__ = [
     "decode",
     "digest",
     "document_id",
+    "document_ids",
     "document_key",
     "document_prefix",
     "encode",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .._arguments import shown
 from .._errors import DocumentError
 from .names import sidecar
@@ -30,6 +32,12 @@ def document_key(index: str, document_id: object) -> str:
 def document_id(index: str, key: bytes) -> str:
     """The id of the document at ``key``."""
     return key.decode()[len(document_prefix(index)) :]
+
+
+def document_ids(index: str, keys: Iterable[bytes]) -> list[str]:
+    """``document_id`` of each."""
+    begin = len(document_prefix(index))
+    return [key.decode()[begin:] for key in keys]
 
 
 def episode_key(index: str, document_id: str) -> str:

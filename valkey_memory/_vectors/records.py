@@ -17,7 +17,7 @@ valkey-search indexes: see the measurements in docs/vectors.md.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import orjson
@@ -27,7 +27,7 @@ from .._errors import DocumentError, FilterError
 from .._filters.evaluation import Indexed, indexed, matches
 from .._filters.expressions import Filter
 from .._filters.query import index_tags, index_words
-from .._keys import document_id, document_key
+from .._keys import document_ids, document_key
 from .._plans import Command
 from . import limits
 from .documents import Document, OnCorrupt
@@ -184,10 +184,29 @@ def from_search(
     Raises:
         DocumentError: As ``from_fields``.
     """
+    ids = document_ids(schema.name, found)
+    if documents := _all_from_fields(ids, found.values()):
+        return documents
     return [
-        readable(on_corrupt, from_fields, document_id(schema.name, key), fields, schema)
-        for key, fields in found.items()
+        readable(on_corrupt, from_fields, one, fields, schema)
+        for one, fields in zip(ids, found.values(), strict=True)
     ]
+
+
+def _all_from_fields(
+    ids: Sequence[str], several: Collection[Mapping[bytes, bytes]]
+) -> list[Document | None]:
+    """``from_fields`` of each, in half the time; none where one has a vector or is no document."""
+    try:
+        contents = [(fields.get(b"_content") or b"").decode() for fields in several]
+        metadatas = [loaded(fields.get(b"_metadata") or b"{}") for fields in several]
+    except ValueError:
+        return []
+    if any([b"_embedding" in fields for fields in several]):  # noqa: C419 faster
+        return []
+    if not all([type(metadata) is dict for metadata in metadatas]):  # noqa: C419
+        return []
+    return list(map(Document, ids, contents, metadatas))
 
 
 def readable(

@@ -19,7 +19,7 @@ from .._errors import (
 from .._filters.evaluation import number_value
 from .._filters.expressions import Filter, NumberIn
 from .._filters.query import compile_filter
-from .._keys import document_id, probe_key
+from .._keys import document_ids, probe_key
 from .._plans import (
     AskCluster,
     Command,
@@ -338,7 +338,7 @@ def matching_ids_plan(
         ),
         schema,
     )  # fmt: skip
-    return [document_id(schema.name, key) for key in searching.found(reply)]
+    return document_ids(schema.name, searching.found(reply))
 
 
 def _too_many(schema: IndexSchema) -> CommandError:
