@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -56,13 +57,14 @@ def _turns(
 ) -> Iterator[tuple[Contender[T], list[float]]]:
     """Who runs next, and the list for the seconds of its calls.
 
-    The first round warms up and is not kept. Each round begins with another contender.
+    The first round warms up and is not kept. The order is drawn anew for each round: in a fixed one
+    the same contender always comes after another client's threads, and finds its own asleep.
     """
     gc.collect()
     gc.freeze()  # what was imported is no garbage, and nobody's to look through
+    order = random.Random(0)  # noqa: S311
     for number in range(rounds + 1):
-        shift = number % len(contenders)
-        for contender in (*contenders[shift:], *contenders[:shift]):
+        for contender in order.sample(contenders, len(contenders)):
             gc.collect()  # nobody pays for what another left behind
             seconds: list[float] = []
             yield contender, seconds
