@@ -15,6 +15,7 @@ from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.base import BaseMessageChunk
 
-from langchain_valkey_glide import ValkeyChatMessageHistory
+from langchain_valkey_glide import ValkeyChatMessageHistory, _codec
 from langchain_valkey_glide._codec import LangChainCodec
 from valkey_memory import CorruptMessageError, MessageEncodeError, ValkeyConnection
 from valkey_memory._messages.elements import Element, dump_element, load_element
@@ -74,6 +75,46 @@ def changed(message: BaseMessage, **fields: Any) -> BaseMessage:
 
 
 # Equal messages
+
+
+class Text(str):
+    __slots__ = ()
+
+
+_FIELDS: list[dict[str, Any]] = [
+    {},
+    *({"content": content} for content in ("", [], [""], Text("x"))),
+    *({name: value} for name in ("id", "name") for value in (None, "", "x")),
+    *({"additional_kwargs": kwargs} for kwargs in ({}, {"a": np.zeros(2)}, {"a": None})),
+    {"response_metadata": {"a": 1}},
+    {"additional_kwargs": OrderedDict()},
+    {"extra": 0},
+    {"type": Text("human")},
+]
+
+
+@pytest.mark.parametrize("cls", [HumanMessage, AIMessage, SystemMessage])
+@pytest.mark.parametrize("fields", _FIELDS, ids=repr)
+def test_the_short_way_of_texts_leads_where_the_general_one_does(
+    cls: type[BaseMessage], fields: dict[str, Any]
+) -> None:
+    message = changed(cls(content="Hello"), **fields)
+    short = again(message)
+    with mock.patch.dict(_codec._TEXT_ALONE, clear=True):
+        assert_same(short, again(message))
+
+
+@pure
+@given(any_message)
+def test_no_message_takes_a_way_that_is_too_short(message: BaseMessage) -> None:
+    element = CODEC.to_element(message)
+    with mock.patch.dict(_codec._TEXT_ALONE, clear=True):
+        assert dump_element(element, 1) == dump_element(CODEC.to_element(message), 1)
+
+
+def test_a_text_alone_takes_the_short_way() -> None:
+    for cls in (HumanMessage, AIMessage, SystemMessage):
+        assert _codec._is_text_alone(cls(content="Hello"))
 
 
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
