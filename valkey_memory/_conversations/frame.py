@@ -131,8 +131,8 @@ if counted then
     'last_active', ARGV[3], 'message_count', held, 'token_count', number(was[2]) + ARGV[7]
   }
   local others = {
-    'user_id', ARGV[4], 'model', ARGV[5],
-    'title', was[4] and '' or ARGV[6], 'created_at', was[3] and '' or ARGV[3]
+    'created_at', was[3] and '' or ARGV[3], 'user_id', ARGV[4], 'model', ARGV[5],
+    'title', was[4] and '' or ARGV[6]
   }
   for i = 1, #others, 2 do
     if others[i + 1] ~= '' then
