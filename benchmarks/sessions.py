@@ -1,11 +1,12 @@
-"""What a session record costs, and whether the length of a conversation matters.
+"""What a session record and a write token cost, and whether the length of a conversation matters.
 
     python benchmarks/sessions.py [--rounds N]
 
 One process and one embedded valkey-server; contenders take turns. Exits with 1 when a promise is
-not held: storing a turn of two messages with record takes at most 1.25 times one without; appending
-and reading the last 20 messages takes the same, within 1.2 times, with 10 and with 1,000,000
-messages stored.
+not held: storing a turn of two messages with record takes at most 1.25 times one without, and one
+that is made once, however often it is sent, at most 1.1 times one that is not; appending and
+reading the last 20 messages takes the same, within 1.2 times, with 10 and with 1,000,000 messages
+stored.
 """
 
 from __future__ import annotations
@@ -37,13 +38,35 @@ TURN = [
 WINDOW = 100
 SHORT, LONG = 10, 1_000_000
 WITHOUT, WITH = "without record", "with record"
+ONCE, EACH_TIME = "with a token", "without a token"
 
 
 def turn(url: str, rounds: int) -> Timings:
     """A question and its answer, with TTL and window, with and without a record."""
     plain = MessageStore(url=url, ttl=3600, max_messages=WINDOW)
     kept = MessageStore(url=url, ttl=3600, max_messages=WINDOW, user_id="alice", model="sonnet")
-    stores = {WITHOUT: plain, WITH: kept}
+    return take_turns({WITHOUT: plain, WITH: kept}, rounds)
+
+
+def writes(url: str, rounds: int) -> Timings:
+    """The same turn, with a token that the conversation remembers, and without."""
+    connections = {
+        name: ValkeyConnection.from_url(url, retry_writes=name == ONCE)
+        for name in (ONCE, EACH_TIME)
+    }
+    try:
+        stores = {
+            name: MessageStore(connection=one, ttl=3600, max_messages=WINDOW)
+            for name, one in connections.items()
+        }
+        return take_turns(stores, rounds)
+    finally:
+        for connection in connections.values():
+            connection.close()
+
+
+def take_turns(stores: dict[str, MessageStore], rounds: int) -> Timings:
+    """A turn by each store in its own conversation, whose window is full."""
     for name, store in stores.items():
         store.extend(name, TURN * WINDOW)
 
@@ -92,10 +115,12 @@ def main() -> int:
     with EmbeddedValkey() as server:
         connection = ValkeyConnection.shared(server.url)
         turns = turn(server.url, rounds)
+        by_token = writes(server.url, rounds)
         by_length = lengths(server.url, rounds)
         connection.close()
     promises = [
         ("a turn with record, to one without", turns[WITH].ratio(turns[WITHOUT]), 1.25),
+        ("a turn made once, to one made each time", by_token[ONCE].ratio(by_token[EACH_TIME]), 1.1),
         *(
             (
                 f"{what} at {LONG:,} messages, to {SHORT}",
