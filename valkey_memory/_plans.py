@@ -189,6 +189,8 @@ class Aside:
 class Work:
     """A step that is no business of the server. It gives its reply in either form."""
 
+    # No ABC: whether a step is one is asked for each step, which of an ABC takes long.
+
     __slots__ = ()
 
     @abstractmethod
@@ -260,7 +262,8 @@ Plan: TypeAlias = Generator[Step, Reply, T]
 # Changes
 
 
-def _first(replies: Sequence[Reply]) -> Any:
+def first_reply(replies: Sequence[Reply]) -> Any:
+    """How the replies of a change are read whose first is the result."""
     return replies[0]
 
 
@@ -283,7 +286,7 @@ class Change(NamedTuple, Generic[T]):
     operation: str
     key: str
     commands: tuple[Command, ...]
-    read: Callable[[Sequence[Reply]], T] = _first
+    read: Callable[[Sequence[Reply]], T] = first_reply
     read_only: bool = False
     repeatable: bool = False
 

@@ -12,10 +12,12 @@ from typing import Any, TypeAlias
 
 from .. import _keys
 from .._messages.elements import readable
-from .._plans import Change, Command, nothing
+from .._plans import Change, Command, first_reply, nothing
 from . import scripts, turn_scripts, windows
 from .frame import number_of, script
 from .scripts import LIST
+
+Token: TypeAlias = str | bytes
 
 
 def _trim(window: int | None) -> str:
@@ -26,19 +28,12 @@ def _archived(key: str) -> str:
     return _keys.sidecar(key, _keys.ARCHIVED)
 
 
-def _reply(replies: Sequence[Any]) -> Any:
-    return replies[0]
-
-
 def _elements(replies: Sequence[Any]) -> list[bytes]:
     return replies[0] or []
 
 
 def _any(replies: Sequence[Any]) -> bool:
     return bool(replies[0])
-
-
-Token: TypeAlias = str | bytes
 
 
 def _write(
@@ -121,13 +116,13 @@ def delete_at(
     """Delete the element at ``index`` and return it, or None when there is none."""
     does, arguments = f"delete message {index} of {key!r}", (str(index), scripts.PLACEHOLDER)
     source = scripts.DELETE_AT
-    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=_reply)
+    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=first_reply)
 
 
 def delete_last(key: str, *, ttl_ms: int | None, token: Token = "") -> Change[bytes | None]:
     """Delete the newest element and return it, or None when the list is empty."""
     does, source = f"delete the last message of {key!r}", scripts.DELETE_LAST
-    return _write(does, source, key, ttl_ms=ttl_ms, token=token, read=_reply)
+    return _write(does, source, key, ttl_ms=ttl_ms, token=token, read=first_reply)
 
 
 def delete_oldest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -35,11 +34,9 @@ from .window_plans import (
 )
 
 M = TypeVar("M")
-
 T = TypeVar("T")
 
 _NEW_TOKEN = WriteToken()
-_log = logging.getLogger("valkey_memory")
 
 
 class ConversationPlans(Generic[M]):
@@ -150,7 +147,7 @@ class ConversationPlans(Generic[M]):
                 archived=archived,
                 token=(yield _NEW_TOKEN) if name is None else name,
             )
-            if archived or self._summary is None:
+            if archived:
                 yield from self._write_plan(session_id, change, note, listing="enter")
             else:
                 yield from self._add_plan(session_id, change, len(elements), note)

@@ -145,6 +145,7 @@ class Recorder(Generic[M]):
         ttl_ms: int | None,
         before: tuple[Change[Any], ...],
     ) -> Plan[Any]:
+        """``write_plan`` where there is something to note; ``before`` has ``reading``, if any."""
         now = seconds((yield Now()))
         if note.user_id is None:
             return (yield from _sent_plan(*before, noted(change, session_id, note, now, None)))

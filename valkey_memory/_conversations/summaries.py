@@ -226,8 +226,13 @@ def commit(
         *(sha1(raw, usedforsecurity=False).hexdigest() for raw in summarised),
         token=token,
     )
-    operation = f"set the summary of {key!r}"
-    return Change(operation, key, (command,), _is_true, repeatable=bool(token))
+    return Change(
+        f"set the summary of {key!r}",
+        key,
+        (command,),
+        lambda replies: bool(replies[0]),
+        repeatable=bool(token),
+    )
 
 
 def give_back(key: str, owner: str) -> Change[None]:
@@ -243,10 +248,6 @@ def fail(key: str, owner: str, error: str, first_ms: int, most_ms: int) -> Chang
     command = script(_GIVE_BACK, key, owner, text, str(first_ms), str(most_ms))
     operation = f"note the failure of the summary of {key!r}"
     return Change(operation, key, (command,), nothing, repeatable=True)
-
-
-def _is_true(replies: Sequence[Any]) -> bool:
-    return bool(replies[0])
 
 
 def _text(replies: Sequence[Any]) -> str | None:

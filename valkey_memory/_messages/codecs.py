@@ -17,7 +17,7 @@ M = TypeVar("M")
 
 _BARE_KEYS = ("tool_calls", "tool_call_id", "name")
 """What model APIs accept beside role and content."""
-_MOST_HAVE = "role", "content"
+_ROLE_AND_CONTENT = "role", "content"
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "images")
 
 
@@ -109,7 +109,7 @@ class PlainCodec(Codec[Mapping[str, Any]]):
         self.timestamps = timestamps
 
     def to_element(self, message: Mapping[str, Any]) -> Element:
-        if type(message) is dict and tuple(message) == _MOST_HAVE:  # in a third of the time
+        if type(message) is dict and tuple(message) == _ROLE_AND_CONTENT:  # as most
             role, content = message.values()
             if type(role) is str and role and type(content) is str:
                 return {"role": role, "content": content}

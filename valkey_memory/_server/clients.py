@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     SyncClient: TypeAlias = glide_sync.GlideClient | glide_sync.GlideClusterClient
     AsyncClient: TypeAlias = glide.GlideClient | glide.GlideClusterClient
 
-KNOWN = AskFacts, WriteToken
+FREE_STEPS = AskFacts, WriteToken
 """Steps that ask nobody."""
 
 _START_SECONDS = 120.0
@@ -136,7 +136,7 @@ class ClientFactory:
         return self._settings.connection_timeout
 
     def known(self, step: AskFacts | WriteToken) -> dict[str, Any] | bytes:
-        """The reply to one of ``KNOWN``."""
+        """The reply to one of ``FREE_STEPS``."""
         if isinstance(step, AskFacts):
             return self.facts
         # Random in forked and in restored processes, too.

@@ -12,7 +12,7 @@ from .._errors import ConfigurationError, ConnectionClosedError, ValkeyMemoryErr
 from .._plans import Aside, Lanes, Plan, Reply, Request, Step, Work, arun, run
 from .._secrets import Secret, hide_url, mask
 from . import given
-from .clients import KNOWN, ClientFactory
+from .clients import FREE_STEPS, ClientFactory
 from .execution import ServerStep, aexecute, execute
 from .loops import AsyncClients, check_loop
 from .recovery import Renew, may_recover, recovered_plan
@@ -247,7 +247,7 @@ class ValkeyConnection:
 
     def _execute(self, step: Step) -> Reply:
         if not isinstance(step, Request):
-            if isinstance(step, KNOWN):
+            if isinstance(step, FREE_STEPS):
                 return self._factory.known(step)
             if isinstance(step, Work):
                 return step.serve()
@@ -272,7 +272,7 @@ class ValkeyConnection:
 
     async def _aexecute(self, step: Step) -> Reply:
         if not isinstance(step, Request):
-            if isinstance(step, KNOWN):
+            if isinstance(step, FREE_STEPS):
                 return self._factory.known(step)
             if isinstance(step, Work):
                 return await step.aserve()

@@ -1,7 +1,7 @@
 """A step of a plan, served by a GLIDE client.
 
 What a client is asked, and what its reply means, is the same in sync and in async code: a
-``Call``. The two forms differ in the call itself only.
+``_Call``. The two forms differ in the call itself only.
 """
 
 from __future__ import annotations
