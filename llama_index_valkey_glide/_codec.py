@@ -50,7 +50,7 @@ from valkey_memory.adapters import (
 
 from ._blocks import build_block, fields_of, from_neutral, to_neutral, with_fields
 
-_NEUTRAL_ROLES = {MessageRole.CHATBOT: "assistant", MessageRole.MODEL: "assistant"}
+_NEUTRAL_ROLES = {MessageRole.CHATBOT.value: "assistant", MessageRole.MODEL.value: "assistant"}
 _ROLES: dict[str, MessageRole] = {role.value: role for role in MessageRole}
 _USER = MessageRole.USER  # looking up an enum's member takes time
 _CALL_TEXT = "tool_call_text"
@@ -92,11 +92,13 @@ class LlamaIndexCodec(Codec[ChatMessage]):
                 f"a message must be a llama_index ChatMessage, "
                 f"not {type(message).__name__}: {message!r:.200}"
             )
-        role = MessageRole(message.role)  # pydantic does not check what is assigned
-        element: Element = {"role": _NEUTRAL_ROLES.get(role, role.value)}
+        # Pydantic does not check what is assigned; and ``value`` takes many times longer.
+        role = message.role if type(message.role) is MessageRole else MessageRole(message.role)
+        own = role._value_
+        element: Element = {"role": _NEUTRAL_ROLES.get(own, own)}
         li: dict[str, Any] = {}
-        if role in _NEUTRAL_ROLES:
-            li["role"] = role.value
+        if own in _NEUTRAL_ROLES:
+            li["role"] = own
         blocks = message.blocks
         if len(blocks) == 1 and type(blocks[0]) is TextBlock:
             element["content"] = blocks[0].text

@@ -118,7 +118,8 @@ class ChatStoreFields(Rebuilt):
     @property
     def _store(self) -> ConversationStore[ChatMessage]:
         """The store that the fields describe, also after they were changed or copied."""
-        made = self._made
+        private = self.__pydantic_private__ or {}  # as an attribute it takes ten times as long
+        made = private.get("_made")
         if made is None or made[0] != self.__dict__:
             made = self._made = dict(self.__dict__), self._make()
         return made[1]

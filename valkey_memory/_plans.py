@@ -294,15 +294,9 @@ class Change(NamedTuple, Generic[T]):
 def change_plan(change: Change[T]) -> Plan[T]:
     """Send ``change``, in one round trip."""
     operation, key, commands, read, read_only, repeatable = change
-    replies = yield Request(
-        operation,
-        commands,
-        atomic=len(commands) > 1,
-        read_only=read_only,
-        repeatable=read_only or repeatable,
-        key=key,
-    )
-    return read(replies)
+    whole = len(commands) > 1
+    repeatable = read_only or repeatable
+    return read((yield Request(operation, commands, whole, False, read_only, repeatable, key)))
 
 
 def changes_plan(*changes: Change[Any]) -> Plan[list[Any]]:

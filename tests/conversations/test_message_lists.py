@@ -53,6 +53,16 @@ def test_nothing_appended_makes_no_conversation(make_store: Any) -> None:
     assert store.sessions() == []
 
 
+@pytest.mark.parametrize("number", [3_999, 4_000, 4_001, 8_000, 8_001])
+def test_none_is_lost_where_a_script_pushes_in_portions(make_store: Any, number: int) -> None:
+    store = make_store()
+    many = said(*map(str, range(number)))
+    store.extend("s", many)
+    store.extend("s", many, archived=True)
+    store.replace("t", many)
+    assert store.messages("s") == store.archived("s") == store.messages("t") == many
+
+
 @pytest.mark.parametrize(("last", "expected"), [(1, "e"), (3, "cde"), (5, "abcde"), (9, "abcde")])
 def test_last(make_store: Any, last: int, expected: str) -> None:
     store = make_store()

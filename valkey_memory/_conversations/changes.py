@@ -38,15 +38,12 @@ def _any(replies: Sequence[Any]) -> bool:
 
 def _write(
     operation: str,
-    source: str,
     key: str,
-    *arguments: str | bytes,
-    ttl_ms: int | None = None,
+    command: Command,
     token: Token,
     read: Callable[[Sequence[Any]], Any] = nothing,
 ) -> Change[Any]:
     """A script that is applied once, if it has a token; else it must not be sent twice."""
-    command = script(source, key, *arguments, ttl_ms=ttl_ms, token=token)
     return Change(operation, key, (command,), read, repeatable=bool(token))
 
 
@@ -65,10 +62,12 @@ def append(
     ``archived`` adds them to the archived list, which has no window.
     """
     if archived:
-        does, source = f"append to {_archived(key)}", scripts.APPEND_ARCHIVED
-        return _write(does, source, key, *elements, ttl_ms=ttl_ms, token=token)
-    does, source = f"append to {key!r}", turn_scripts.APPEND if whole_turns else scripts.APPEND
-    return _write(does, source, key, _trim(window), *elements, ttl_ms=ttl_ms, token=token)
+        source, does = scripts.APPEND_ARCHIVED, f"append to {_archived(key)}"
+        command = script(source, key, *elements, ttl_ms=ttl_ms, token=token)
+        return _write(does, key, command, token)
+    source = turn_scripts.APPEND if whole_turns else scripts.APPEND
+    command = script(source, key, _trim(window), *elements, ttl_ms=ttl_ms, token=token)
+    return _write(f"append to {key!r}", key, command, token)
 
 
 def replace(
@@ -91,7 +90,8 @@ def replace(
         kept = elements[start:]
     does = f"replace {_archived(key) if archived else key!r}"
     arguments: tuple[str | bytes, ...] = (target, other if whole else "", *kept)
-    return _write(does, scripts.REPLACE, key, *arguments, ttl_ms=ttl_ms, token=token)
+    command = script(scripts.REPLACE, key, *arguments, ttl_ms=ttl_ms, token=token)
+    return _write(does, key, command, token)
 
 
 def insert(
@@ -107,51 +107,52 @@ def insert(
     """Insert before ``index`` as ``list.insert`` does: clamped, negative from the end."""
     source = turn_scripts.INSERT if whole_turns else scripts.INSERT
     arguments = str(index), element, scripts.PLACEHOLDER, _trim(window)
-    return _write(f"insert into {key!r}", source, key, *arguments, ttl_ms=ttl_ms, token=token)
+    command = script(source, key, *arguments, ttl_ms=ttl_ms, token=token)
+    return _write(f"insert into {key!r}", key, command, token)
 
 
 def delete_at(
     key: str, index: int, *, ttl_ms: int | None, token: Token = ""
 ) -> Change[bytes | None]:
     """Delete the element at ``index`` and return it, or None when there is none."""
-    does, arguments = f"delete message {index} of {key!r}", (str(index), scripts.PLACEHOLDER)
-    source = scripts.DELETE_AT
-    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=first_reply)
+    arguments = str(index), scripts.PLACEHOLDER
+    command = script(scripts.DELETE_AT, key, *arguments, ttl_ms=ttl_ms, token=token)
+    return _write(f"delete message {index} of {key!r}", key, command, token, first_reply)
 
 
 def delete_last(key: str, *, ttl_ms: int | None, token: Token = "") -> Change[bytes | None]:
     """Delete the newest element and return it, or None when the list is empty."""
-    does, source = f"delete the last message of {key!r}", scripts.DELETE_LAST
-    return _write(does, source, key, ttl_ms=ttl_ms, token=token, read=first_reply)
+    command = script(scripts.DELETE_LAST, key, ttl_ms=ttl_ms, token=token)
+    return _write(f"delete the last message of {key!r}", key, command, token, first_reply)
 
 
 def delete_oldest(
     key: str, n: int, *, ttl_ms: int | None, token: Token = ""
 ) -> Change[list[bytes]]:
     """Delete the oldest ``n`` elements and return them, oldest first."""
-    does, source = f"delete the oldest messages of {key!r}", scripts.DELETE_OLDEST
-    return _write(does, source, key, str(n), ttl_ms=ttl_ms, token=token, read=_elements)
+    command = script(scripts.DELETE_OLDEST, key, str(n), ttl_ms=ttl_ms, token=token)
+    return _write(f"delete the oldest messages of {key!r}", key, command, token, _elements)
 
 
 def archive_oldest(
     key: str, n: int, *, ttl_ms: int | None, token: Token = ""
 ) -> Change[list[bytes]]:
     """Move the oldest ``n`` elements to the end of the archived list and return them."""
-    does, source = f"archive the oldest messages of {key!r}", scripts.ARCHIVE_OLDEST
     arguments = str(n), number_of(_keys.ARCHIVED)
-    return _write(does, source, key, *arguments, ttl_ms=ttl_ms, token=token, read=_elements)
+    command = script(scripts.ARCHIVE_OLDEST, key, *arguments, ttl_ms=ttl_ms, token=token)
+    return _write(f"archive the oldest messages of {key!r}", key, command, token, _elements)
 
 
 def take(key: str, *, keep_sidecars: bool, token: Token = "") -> Change[list[bytes]]:
     """``delete``, returning the active elements; or the list alone."""
-    what = "list" if keep_sidecars else ""
-    return _write(f"delete {key!r}", scripts.TAKE, key, what, token=token, read=_elements)
+    command = script(scripts.TAKE, key, "list" if keep_sidecars else "", token=token)
+    return _write(f"delete {key!r}", key, command, token, _elements)
 
 
 def delete_archived(key: str, *, token: Token = "") -> Change[bool]:
     """Delete the archived elements; whether there were any."""
-    does, which = f"delete archived messages of {key!r}", number_of(_keys.ARCHIVED)
-    return _write(does, scripts.DELETE, key, which, token=token, read=_any)
+    command = script(scripts.DELETE, key, number_of(_keys.ARCHIVED), token=token)
+    return _write(f"delete archived messages of {key!r}", key, command, token, _any)
 
 
 def delete(key: str) -> Change[bool]:

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from .._arguments import shown
 from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
 from .._messages.codecs import Codec
-from .._messages.elements import dump_element, load_element, load_elements
+from .._messages.elements import dump_elements, load_element, load_elements
 from .._messages.values import BY_FOREIGN_DATA
 from . import summaries
 
@@ -60,12 +60,11 @@ class Elements(Generic[M]):
         Raises:
             MessageEncodeError: One cannot be stored.
         """
-        codec = self.codec
-        now = time.time_ns() // 1_000_000 if codec.timestamps else None
-        if not self._summaries_left_out:
-            return [dump_element(codec.encode(message), now) for message in messages]
-        elements = map(codec.encode, messages)
-        return [dump_element(one, now) for one in elements if not summaries.is_summary(one)]
+        elements = self.codec.encode_all(messages)
+        if self._summaries_left_out:
+            elements = [one for one in elements if not summaries.is_summary(one)]
+        now = time.time_ns() // 1_000_000 if self.codec.timestamps else None
+        return dump_elements(elements, now)
 
     def decode(
         self, key: str, elements: Sequence[bytes], start: int = 0, *, lenient: bool = False

@@ -27,7 +27,7 @@ from .._server.failures import REPEATED
 # letter of each key's type, and from `at` on the body's arguments. A script stops at its first
 # error, but what it did before stays done; hence the types come first. Most conversations have no
 # sidecar but the record, and most writes make none: then only the `live` of KEYS are looked at, and
-# of these the tokens' own command tells a wrong type before anything is changed. A server without
+# of these the first commands tell a wrong type before anything is changed. A server without
 # memory refuses the first write of a script and no later one, so the token comes after the body: a
 # body that changed nothing may do without. Tokens are forgotten many at a time. Lua unpacks at most
 # about 8,000 values, so elements are pushed in portions. A list is refilled before its old elements
@@ -41,16 +41,19 @@ if not live then
   live = {}
   for i = 1, #KEYS do live[i] = i end
 end
+local function wrong_type(i)
+  local found = call('TYPE', KEYS[i]).ok
+  if found:byte() == kinds:byte(i) or found == 'none' then return nil end
+  local wanted = ({l = 'list', h = 'hash', z = 'zset'})[kinds:sub(i, i)]
+  return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. found .. ', no ' .. wanted)
+end
 local known = token ~= '' and redis.pcall('LPOS', writes, token)
 local failed = type(known) == 'table' and known
 %(look)s
 if token == '' or failed then untried = live end
 for _, i in ipairs(untried or live) do
-  local found = call('TYPE', KEYS[i]).ok
-  if found:byte() ~= kinds:byte(i) and found ~= 'none' then
-    local wanted = ({l = 'list', h = 'hash', z = 'zset'})[kinds:sub(i, i)]
-    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. found .. ', no ' .. wanted)
-  end
+  local wrong = wrong_type(i)
+  if wrong then return wrong end
 end
 if failed then return failed end
 if known then return %(repeated)s end
@@ -89,11 +92,13 @@ REMEMBERED = 100
 FORGET_AT = 125
 """Where there are so many tokens, those beyond ``REMEMBERED`` are forgotten."""
 _IF_ALONE = """
-if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then live, untried = {1, own}, {1} end
+if call('EXISTS', unpack(KEYS, 2, contents)) == 0 then
+  live, untried = {1, own}, {%(list)s}
+end
 """
 _IF_RECORD_ALONE = """
 if call('EXISTS', unpack(KEYS, %(meta)s + 1, contents)) == 0 then
-  live, untried = {1, %(meta)s, own, KEYS[own + 1] and own + 1}, {1}
+  live, untried = {1, %(meta)s, own, KEYS[own + 1] and own + 1}, {%(list)s}
 end
 """
 _IF_EMPTIED = """
@@ -194,6 +199,7 @@ def framed(
     repeated: str = _NOTHING,
     may_empty: bool = False,
     only_list: bool = False,
+    tries_list: bool = False,
 ) -> str:
     """A script of ``body``, which finds its arguments from ``at`` on and leaves a ``result``.
 
@@ -205,7 +211,9 @@ def framed(
         repeated: What it returns when it was applied before.
         may_empty: It may leave nothing of the conversation.
         only_list: It changes no key but the list.
+        tries_list: Its first command is on the list, and returns ``wrong_type(1)`` if that fails.
     """
+    listed = "" if tries_list else "1"
     parts = {
         "body": "".join((*helpers, body)),
         "remembered": REMEMBERED,
@@ -216,7 +224,7 @@ def framed(
     plain = {
         "kinds": "3",
         "own": "#KEYS",
-        "live": _IF_ALONE if only_list else "",
+        "live": _IF_ALONE % {"list": listed} if only_list else "",
         "look": "",
         "record": "",
     }
@@ -226,7 +234,7 @@ def framed(
         recording = {
             "kinds": str(3 + RECORD_ARGUMENTS),
             "own": "#KEYS - (ARGV[8] ~= '' and 1 or 0)",
-            "live": _IF_RECORD_ALONE % {"meta": meta} if only_list else "",
+            "live": _IF_RECORD_ALONE % {"meta": meta, "list": listed} if only_list else "",
             "look": _LOOK % {"meta": meta},
             "record": _RECORD % {"counts": counts, "enter": ENTER, "archived": archived},
         }
@@ -277,11 +285,9 @@ def script(
         ttl_ms: The TTL to restart; None leaves the expiry as it is.
         token: It is applied once, however often it arrives with this. Empty: each time.
     """
-    keys = _keys.conversation_keys(key)
-    return (
-        "EVAL", source, str(len(keys)), *keys,
-        token, "" if ttl_ms is None else str(ttl_ms), _keys.conversation_types(), *arguments,
-    )  # fmt: skip
+    keys, types = _keys.keys_and_types(key)
+    ttl = "" if ttl_ms is None else str(ttl_ms)
+    return "EVAL", source, *keys, token, ttl, types, *arguments
 
 
 def with_record(command: Command, record: tuple[str, ...], user_list: str | None) -> Command:

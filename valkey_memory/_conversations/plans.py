@@ -100,14 +100,23 @@ class ConversationPlans(Generic[M]):
     ) -> Plan[None]:
         """Send ``change``, which adds so many messages, and summarise where it is time."""
         if self._summary is None:
-            yield from self._write_plan(session_id, change, note, listing="enter")
-            return
+            return self._write_plan(session_id, change, note, listing="enter")
+        return self._add_and_summarize_plan(session_id, change, number, note, self._summary)
+
+    def _add_and_summarize_plan(
+        self,
+        session_id: str,
+        change: Change[None],
+        number: int,
+        note: Note | None,
+        summary: Summarizer,
+    ) -> Plan[None]:
         key = self.key(session_id)
         before = yield from self._write_plan(
             session_id, change, note, listing="enter", reading=changes.count(key)
         )
-        if before + number > self._summary.when_over:
-            yield from self._summary.after_write_plan(key, strict=self._window is None)
+        if before + number > summary.when_over:
+            yield from summary.after_write_plan(key, strict=self._window is None)
 
     def _delete_plan(self, session_id: str, change: Change[T]) -> Plan[T]:
         """Send ``change``, which leaves nothing, so no token either. It is not repeated."""

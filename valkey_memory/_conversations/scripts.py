@@ -18,11 +18,13 @@ end
 # Arguments: where LTRIM begins or '', the elements. Its trim, and that of INSERT, may be another:
 # see ``turn_scripts``.
 APPEND_BODY = """
-push(KEYS[1], at + 1, #ARGV)
+local pushed = redis.pcall('RPUSH', KEYS[1], unpack(ARGV, at + 1, math.min(#ARGV, at + 4000)))
+if type(pushed) == 'table' then return wrong_type(1) or pushed end
+push(KEYS[1], at + 4001, #ARGV)
 trim(KEYS[1], ARGV[at])
 """
 APPEND_COUNTS = "#ARGV - at"
-APPEND = framed(APPEND_BODY, PUSH, _TRIM, counts=APPEND_COUNTS, only_list=True)
+APPEND = framed(APPEND_BODY, PUSH, _TRIM, counts=APPEND_COUNTS, only_list=True, tries_list=True)
 
 # Arguments: the elements.
 APPEND_ARCHIVED = framed(

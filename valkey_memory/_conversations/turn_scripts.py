@@ -92,7 +92,9 @@ end
 """
 
 # Their arguments are those of the scripts of the same name.
-APPEND = framed(APPEND_BODY, PUSH, _TRIM_TO_TURNS, counts=APPEND_COUNTS, only_list=True)
+APPEND = framed(
+    APPEND_BODY, PUSH, _TRIM_TO_TURNS, counts=APPEND_COUNTS, only_list=True, tries_list=True
+)
 INSERT = framed(INSERT_BODY, _TRIM_TO_TURNS, counts="1", only_list=True)
 
 # Arguments: how many elements at most or '', after how many bytes to stop or ''. Returns how many

@@ -73,22 +73,22 @@ def content_keys(key: str) -> tuple[str, ...]:
 
 def conversation_keys(key: str) -> tuple[str, ...]:
     """All keys of a conversation: its contents, and last the tokens of its writes."""
-    return _all_keys(key, *SIDECARS)
+    return keys_and_types(key)[0][1:]
+
+
+def keys_and_types(key: str) -> tuple[tuple[str, ...], str]:
+    """What a script on a conversation takes: how many keys, and they; and their types.
+
+    These are the first letter of each: list, hash or zset.
+    """
+    return _keys_and_types(key, *SIDECARS)
 
 
 @lru_cache(maxsize=1024)
-def _all_keys(key: str, *sidecars: str) -> tuple[str, ...]:
-    return key, *[sidecar(key, name) for name in (*sidecars, WRITES)]
-
-
-def conversation_types() -> str:
-    """The first letter of the type of each of ``conversation_keys``: list, hash or zset."""
-    return _initials(*SIDECARS.values())
-
-
-@lru_cache
-def _initials(*of_sidecars: str) -> str:
-    return f"l{''.join([kind[0] for kind in of_sidecars])}l"
+def _keys_and_types(key: str, *sidecars: str) -> tuple[tuple[str, ...], str]:
+    keys = key, *[sidecar(key, name) for name in (*sidecars, WRITES)]
+    types = "".join([SIDECARS[name][0] for name in sidecars])
+    return (str(len(keys)), *keys), f"l{types}l"
 
 
 def conversations_pattern(key_prefix: str, beginning: str = "") -> str:

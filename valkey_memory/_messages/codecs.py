@@ -32,13 +32,21 @@ class Codec(Protocol[M]):
         ...
 
     def encode(self, message: M) -> Element:
-        """``to_element``, with one error for whatever a message of an unexpected form makes fail.
+        """``encode_all`` of one."""
+        return self.encode_all((message,))[0]
+
+    def encode_all(self, messages: Sequence[M]) -> list[Element]:
+        """``to_element`` of each, with one error for whatever a message of an unexpected form
+        makes fail.
 
         Raises:
-            MessageEncodeError: It cannot be stored.
+            MessageEncodeError: One cannot be stored.
         """
+        elements = []
         try:
-            return self.to_element(message)
+            for message in messages:
+                elements.append(self.to_element(message))
+            return elements
         except MessageEncodeError:
             raise
         except RecursionError:

@@ -34,7 +34,8 @@ _SECONDS_PER_BYTE = 1 / 10_000_000
 _BULK = 1_000_000
 _SCAN_COUNT = 1000
 
-# A method of a client, what it is given, what reads its reply, and how many seconds it may take.
+# A method of a client, what it is given, what reads its reply, and how many seconds it may take
+# beside the request timeout.
 _Call: TypeAlias = tuple[str, tuple[Any, ...], Callable[[Any, "ClientFactory", Any], Reply], float]
 
 # GLIDE's own timeout comes first and names its cause; this one only ends what never returns.
@@ -59,8 +60,8 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
     if isinstance(step, AskCluster):
         return is_cluster_client(client)
     glide = load("glide")
-    method, arguments, read, seconds = _call(glide, client, step, factory)
-    limit = seconds + _HANG_MARGIN_SECONDS
+    method, arguments, read, extra = _call(glide, client, step, factory)
+    limit = factory.request_timeout + extra + _HANG_MARGIN_SECONDS
     try:
         with kept_awake():
             async with asyncio.timeout(limit):
@@ -79,33 +80,16 @@ def _call(
     glide: ModuleType, client: object, step: Request | Scan | AskPrimaries, factory: ClientFactory
 ) -> _Call:
     cluster = is_cluster_client(client)
-    if isinstance(step, Request):
-        return _call_of_request(glide, cluster, step, factory)
-    if isinstance(step, Scan):
-        start: object = glide.ClusterScanCursor() if cluster else b"0"
-        cursor = start if step.cursor is None else step.cursor
-        kind = None if step.type is None else glide.ObjectType[step.type.upper()]
-        page = cursor, step.pattern, _SCAN_COUNT, kind
-        return "scan", page, _scan_page, factory.request_timeout
-    if cluster:
-        arguments = list(step.command), glide.AllPrimaries()
-        return "custom_command", arguments, _by_node, factory.request_timeout
-    batch = _batch(glide, (step.command,), cluster, atomic=False)
-    return "exec", (batch, False, None), _by_node, factory.request_timeout
-
-
-def _call_of_request(
-    glide: ModuleType, cluster: bool, request: Request, factory: ClientFactory
-) -> _Call:
-    commands, seconds = request.commands, factory.request_timeout
-    if request.read_only and _goes_alone(request, cluster, factory):
-        return "custom_command", (list(commands[0]),), _as_one_reply, seconds
-    options = None
-    size = request.size()
+    if not isinstance(step, Request):
+        return _call_of_many(glide, cluster, step)
+    commands, extra, options = step.commands, 0.0, None
+    if step.read_only and _goes_alone(step, cluster, factory):
+        return "custom_command", (list(commands[0]),), _as_one_reply, extra
+    size = step.size()
     if size > _BULK:
-        seconds += size * _SECONDS_PER_BYTE
+        extra = size * _SECONDS_PER_BYTE
         options_class = glide.ClusterBatchOptions if cluster else glide.BatchOptions
-        options = options_class(timeout=milliseconds(seconds))
+        options = options_class(timeout=milliseconds(factory.request_timeout + extra))
     read = _checked
     if is_script(commands):
         held = factory.scripts.by_hash(commands[0])
@@ -113,10 +97,23 @@ def _call_of_request(
             read = _of_text
         else:
             commands, read = (held,), _of_hash
-    batch = _batch(glide, commands, cluster, atomic=request.atomic)
+    batch = _batch(glide, commands, cluster, atomic=step.atomic)
     # A single command goes as a batch of one, too. It costs the same, and a reply that is an
     # error comes back as a value; GLIDE prints those that it raises to stderr.
-    return "exec", (batch, False, options), read, seconds
+    return "exec", (batch, False, options), read, extra
+
+
+def _call_of_many(glide: ModuleType, cluster: bool, step: Scan | AskPrimaries) -> _Call:
+    """The call for what concerns all nodes."""
+    if isinstance(step, Scan):
+        start: object = glide.ClusterScanCursor() if cluster else b"0"
+        cursor = start if step.cursor is None else step.cursor
+        kind = None if step.type is None else glide.ObjectType[step.type.upper()]
+        return "scan", (cursor, step.pattern, _SCAN_COUNT, kind), _scan_page, 0.0
+    if cluster:
+        return "custom_command", (list(step.command), glide.AllPrimaries()), _by_node, 0.0
+    batch = _batch(glide, (step.command,), cluster, atomic=False)
+    return "exec", (batch, False, None), _by_node, 0.0
 
 
 def ping(
