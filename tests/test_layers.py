@@ -35,7 +35,10 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).glob("**/*.
 CORE_MODULES = [path for path in MODULES if path.is_relative_to(CORE)]
 
 FLOORS = (
-    {"_errors", "_secrets", "_arguments", "_keys", "_plans", "_attempts", "_together"},
+    {
+        *("_errors", "_secrets", "_interrupts", "_arguments"),
+        *("_keys", "_plans", "_attempts", "_together"),
+    },
     {"_server", "_messages", "_filters", "_models"},
     {"_conversations", "_vectors", "_checkpoints", "_runs"},
     {"_memory", "_items", "_caches"},

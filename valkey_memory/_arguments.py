@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from ._errors import InvalidArgumentError
+from ._interrupts import let_through
 from ._secrets import hide_url
 
 TTL: TypeAlias = int | float | timedelta
@@ -24,11 +25,15 @@ _LONGEST_SHOWN = 200
 
 
 def shown(value: object) -> str:
-    """``value`` as errors show it: its ``repr``, shortened."""
+    """``value`` as errors show it: its ``repr``, shortened. Never fails."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; deep nesting
+    except (ValueError, RecursionError) as error:  # an integer of 4,300 digits; deep nesting
+        let_through(error)
         text = f"a very long {type(value).__name__}"
+    except Exception as error:  # noqa: BLE001 - an object's own code throws anything
+        let_through(error)
+        text = f"a {type(value).__name__} object"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 

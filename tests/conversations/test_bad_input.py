@@ -22,6 +22,7 @@ from valkey_memory import (
     MessageEncodeError,
     MessageStore,
 )
+from valkey_memory._messages import values
 from valkey_memory._messages.codecs import PlainCodec
 
 from ..servers import admin
@@ -389,28 +390,49 @@ class TimeIsOverError(Exception):
     """What an application throws from a signal handler, as task queues do at their time limit."""
 
 
-@pytest.mark.parametrize("thrown", [TimeIsOverError, TimeoutError, RuntimeError, ValueError])
-@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
-def test_what_a_signal_handler_throws_is_not_taken_for_corruption(
-    make_store: Any, monkeypatch: pytest.MonkeyPatch, thrown: type[Exception], on_corrupt: str
-) -> None:
-    store = make_store(on_corrupt=on_corrupt)
-    store.extend("s", said("a", "b"))
-    decode_all = PlainCodec.decode_all
-    late = thrown("the time is over")
+def interrupting(call: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """``call``, after a signal whose handler throws ``error``."""
 
-    def interrupted(self: PlainCodec, elements: Any) -> Any:
+    def handler(*_: object) -> None:
+        raise error
+
+    def interrupted(*arguments: Any) -> Any:
         previous = signal.signal(signal.SIGUSR1, handler)
         try:
             os.kill(os.getpid(), signal.SIGUSR1)
-            return decode_all(self, elements)
+            return call(*arguments)
         finally:
             signal.signal(signal.SIGUSR1, previous)
 
-    def handler(*_: object) -> None:
-        raise late
+    return interrupted
 
-    monkeypatch.setattr(PlainCodec, "decode_all", interrupted)
+
+@pytest.mark.parametrize(
+    "thrown", [TimeIsOverError, TimeoutError, RuntimeError, ValueError, AttributeError]
+)
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+@pytest.mark.parametrize("place", ["all", "each", "tags", "write"])
+def test_what_a_signal_handler_throws_is_not_taken_for_corruption(
+    make_store: Any,
+    connection: Any,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    thrown: type[Exception],
+    on_corrupt: str,
+    place: str,
+) -> None:
+    store = make_store(on_corrupt=on_corrupt)
+    store.extend("s", [*said("a", "b"), {"role": "user", "content": "c", "n": (1,)}])
+    late = thrown("the time is over")
+    owner, name = {
+        "all": (PlainCodec, "decode_all"),
+        "each": (PlainCodec, "decode"),
+        "tags": (values, "from_json"),
+        "write": (PlainCodec, "to_element"),
+    }[place]
+    if place == "each":
+        put(connection, f"{prefix}s", b"{oops")  # so that each is read by itself
+    monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), late))
     with pytest.raises(thrown) as raised:
-        store.messages("s")
+        store.append("s", said("d")[0]) if place == "write" else store.messages("s")
     assert raised.value is late

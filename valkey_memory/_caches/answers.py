@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from .._arguments import OnError
 from .._attempts import attempted_plan
 from .._errors import ConfigurationError, InvalidArgumentError
+from .._interrupts import let_through
 from .._messages.values import BY_FOREIGN_CODE, BY_FOREIGN_DATA
 from .._plans import Plan
 
@@ -37,6 +38,7 @@ def readable(codec: AnswerCodec[T], raw: bytes, name: str) -> list[T]:
     try:
         return [codec.decode(raw)]
     except BY_FOREIGN_DATA as error:
+        let_through(error)
         _log.warning("cache entry %s cannot be read, and is a miss: %r", name, error)
         return []
 
@@ -49,6 +51,7 @@ def storable(codec: AnswerCodec[T], answer: T) -> bytes | None:
     try:
         return codec.encode(answer)
     except BY_FOREIGN_CODE as error:
+        let_through(error)
         _log.warning("not cached: %r", error)
         return None
 

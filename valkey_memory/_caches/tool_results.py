@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from .._errors import MessageEncodeError
+from .._interrupts import let_through
 from .._messages.values import BY_FOREIGN_CODE, BY_FOREIGN_DATA, dumps, loads
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class ResultForm(Generic[T]):
         try:
             return dumps(self.dump(result), "result")
         except BY_FOREIGN_CODE as error:
+            let_through(error)
             if isinstance(error, MessageEncodeError):
                 raise
             raise MessageEncodeError(f"{type(error).__name__}: {error}") from error
@@ -61,6 +63,7 @@ class ResultForm(Generic[T]):
         try:
             return self.load(loads(text))
         except BY_FOREIGN_DATA as error:
+            let_through(error)
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

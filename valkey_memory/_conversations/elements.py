@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from .._arguments import shown
 from .._errors import CorruptMessageError, InvalidArgumentError, MessageEncodeError
+from .._interrupts import let_through
 from .._messages.codecs import Codec
 from .._messages.elements import dump_elements, load_element, load_elements
 from .._messages.values import BY_FOREIGN_DATA
@@ -85,12 +86,13 @@ class Elements(Generic[M]):
             try:
                 messages.append(self.codec.decode(load_element(raw)))
             except BY_FOREIGN_DATA as error:
+                let_through(error)
                 corrupt = CorruptMessageError(key, position, f"{type(error).__name__}: {error}")
                 if self._on_corrupt == "raise" and not lenient:
                     raise corrupt from error
                 _log.warning("skipped: %s", corrupt)
         if len(messages) == len(elements):
-            raise failed  # by no element: a signal handler of the application threw it
+            raise failed  # by no element: the application threw it, for a time limit
         return messages
 
     def decode_deleted(self, key: str, index: int, element: bytes | None) -> M | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from .._errors import MessageEncodeError
+from .._interrupts import let_through
 from .content import standard_blocks
 from .dialects import is_plain
 from .elements import FRAMEWORK_KEYS, Element
@@ -54,6 +55,7 @@ class Codec(Protocol[M]):
                 "message cannot be stored: it is nested too deep, or contains itself"
             ) from None
         except BY_FOREIGN_CODE as error:
+            let_through(error)
             raise MessageEncodeError(
                 f"{type(message).__name__} cannot be stored: {type(error).__name__}: {error}"
             ) from error

@@ -11,13 +11,24 @@ import dataclasses
 import logging
 import os
 import reprlib
+from collections import UserString
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from typing import Any
 
 import orjson
 
-from .values import BY_FOREIGN_CODE, TAG, is_numpy_scalar, refuse, to_json, with_tagged_text
+from .._interrupts import let_through
+from .values import (
+    BY_FOREIGN_CODE,
+    LEAVES,
+    TAG,
+    is_numpy_scalar,
+    plain_equal,
+    refuse,
+    to_json,
+    with_tagged_text,
+)
 
 _log = logging.getLogger("valkey_memory")
 
@@ -46,7 +57,8 @@ def as_dict(value: Any) -> Any:
                 found = method(value)
             except RecursionError:
                 raise
-            except BY_FOREIGN_CODE:
+            except Exception as error:  # noqa: BLE001 - the object's own code throws anything
+                let_through(error)
                 continue
             if isinstance(found, Mapping):
                 return found
@@ -69,7 +81,8 @@ def plain_data(value: Any, path: str) -> Any:
         found = _plain_form(value)
     except RecursionError:
         raise  # who called knows what to cut
-    except BY_FOREIGN_CODE:
+    except Exception as error:  # noqa: BLE001 - the object's own code throws anything
+        let_through(error)
         found = None
     if found is None or found is value:
         found = _text(value)
@@ -95,6 +108,8 @@ def _plain_form(value: Any) -> Any:
         return os.fspath(value)
     if kind.__name__.lower().endswith(("url", "dsn")):  # of Pydantic, httpx, yarl and others
         return str(value)
+    if isinstance(value, UserString):  # whose items are such texts again
+        return str(value)
     if callable(to_list := getattr(kind, "tolist", None)) and not is_numpy_scalar(kind):
         return to_list(value)
     if isinstance(value, (Sequence, Set)) or kind in _LISTS:
@@ -110,7 +125,8 @@ def _text(value: Any) -> str:
     kind = type(value)
     try:
         return repr(value) if isinstance(value, BaseException) else str(value)
-    except BY_FOREIGN_CODE:
+    except Exception as error:  # noqa: BLE001
+        let_through(error)
         return f"<{kind.__module__}.{kind.__qualname__} object>"
 
 
@@ -118,44 +134,73 @@ def shortened(value: Any) -> str:
     """A short text for errors and for what is nested too deep; never fails."""
     try:
         return _SHORT.repr(value)
-    except BY_FOREIGN_CODE:
+    except Exception as error:  # noqa: BLE001
+        let_through(error)
         return f"<{type(value).__module__}.{type(value).__qualname__} object>"
 
 
 def open_to_json(value: Any, path: str) -> Any:
     """``to_json`` of an open field, which refuses nothing.
 
-    What is nested deeper than some 100 levels, or contains itself, ends in a shortened text.
+    What is nested deeper than some 100 levels, or contains itself, ends in a shortened text. A dict
+    stays a dict, and a list a list.
     """
     try:
         return to_json(value, path, objects=plain_data)
-    except BY_FOREIGN_CODE:
+    except BY_FOREIGN_CODE as error:
+        let_through(error)
         _log.warning(
             "%s contains itself, or is nested too deep: its inside is stored as text", path
         )
     try:
-        return to_json(_cut(value, _DEEPEST, ()), path, objects=plain_data)
-    except BY_FOREIGN_CODE:  # objects that contain themselves
-        return shortened(value)
+        return to_json(_cut(value, path, _DEEPEST, ()), path, objects=plain_data)
+    except BY_FOREIGN_CODE as error:  # keys that contain themselves
+        let_through(error)
+        return to_json(_outline(value), path)
 
 
-def _cut(value: Any, levels: int, around: tuple[int, ...]) -> Any:
-    """A copy of a value's containers, with texts in place of those too deep or within themselves.
+def _cut(value: Any, path: str, levels: int, around: tuple[Any, ...]) -> Any:
+    """A copy of a value, with texts in place of what is too deep or within itself.
 
     Args:
         value: Anything.
+        path: Where it stands, for the log.
         levels: How many levels are left.
-        around: The identities of the containers that ``value`` is in.
+        around: The containers and objects that ``value`` is in.
     """
     kind = type(value)
-    if kind not in (dict, list, tuple):
+    if kind in LEAVES:
         return value
-    if not levels or id(value) in around:
+    if not levels or any(value is one for one in around):
         return shortened(value)
-    around = (*around, id(value))
+    around = (*around, value)
     if kind is dict:
-        return {key: _cut(item, levels - 1, around) for key, item in value.items()}
-    return kind(_cut(item, levels - 1, around) for item in value)
+        return {key: _cut(item, path, levels - 1, around) for key, item in value.items()}
+    if kind in (list, tuple):
+        return kind(_cut(item, path, levels - 1, around) for item in value)
+    if kind in (set, frozenset):
+        items = [_cut(item, path, levels - 1, around) for item in value]
+        try:
+            return kind(items)
+        except TypeError:  # some are dicts or lists now
+            return items
+    try:
+        plain = plain_equal(value)
+        if type(plain) is kind:
+            plain = plain_data(value, path)
+    except RecursionError:  # its own code never ends
+        return shortened(value)
+    return _cut(plain, path, levels - 1, around)
+
+
+def _outline(value: Any) -> Any:
+    """A dict or list with a text in place of each item; a text in place of all else."""
+    if type(value) is dict:
+        return {
+            key if type(key) is str else shortened(key): shortened(item)
+            for key, item in value.items()
+        }
+    return [*map(shortened, value)] if type(value) is list else shortened(value)
 
 
 def writable(encoded: Any, levels: int = _DEEPEST_JSON) -> Any:

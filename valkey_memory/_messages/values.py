@@ -21,7 +21,9 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from .._arguments import shown
 from .._errors import MessageEncodeError
+from .._interrupts import let_through
 
 TAG = "~"
 _TAG_IN_JSON = b'"~"'
@@ -37,9 +39,12 @@ BY_FOREIGN_CODE = (
     AssertionError,
     RuntimeError,
     StopIteration,
+    OSError,
+    ReferenceError,
 )
-"""What code that meets a value of an unexpected form raises. Not Exception: a signal handler of the
-application's, for a time limit, throws its own through any code that happens to run."""
+"""What code that meets a value of an unexpected form raises. Not Exception: an application throws
+its own, for a time limit, through any code that happens to run. Who catches these lets through what
+a signal handler threw."""
 
 BY_FOREIGN_DATA = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
@@ -74,6 +79,8 @@ _TAGGED: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     Decimal: ("decimal", str, Decimal),
     complex: ("complex", repr, complex),
 }
+LEAVES = frozenset({str, int, float, bool, type(None), *_TAGGED})
+"""The types of values that have an exact form and hold no others."""
 _CONTAINERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     tuple: ("tuple", tuple),
     set: ("set", set),
@@ -125,7 +132,7 @@ def is_numpy_scalar(kind: type) -> bool:
     return any(base.__name__ == "generic" and base.__module__ == "numpy" for base in kind.__mro__)
 
 
-def _plain(value: Any) -> Any:
+def plain_equal(value: Any) -> Any:
     """The equal of a subclass's value or of a scalar of numpy's; ``value`` itself for others."""
     try:
         if is_numpy_scalar(type(value)):
@@ -137,8 +144,8 @@ def _plain(value: Any) -> Any:
                 return plain if not isinstance(value, _COMPARED) or plain == value else value
     except RecursionError:
         raise
-    except BY_FOREIGN_CODE:
-        pass  # pandas.NaT is a datetime without a year
+    except Exception as error:  # noqa: BLE001 - the value's own code; NaT is a datetime without year
+        let_through(error)
     return value
 
 
@@ -196,7 +203,7 @@ def _encode(value: Any, path: str, objects: Convert) -> Any:
             return _of_unhashable(value, items, path, objects)
         return {TAG: _CONTAINERS[kind][0], "v": items}
     # Subclasses, string and integer enums among them, equal their plain value.
-    plain = _plain(value)
+    plain = plain_equal(value)
     if type(plain) is kind:
         plain = objects(value, path)
     return _encode(plain, path, objects)
@@ -209,8 +216,8 @@ def _dict_to_json(value: dict[Any, Any], path: str, objects: Convert) -> Any:
     for key, item in value.items():
         name = _encode(key, f"{path} key", objects)
         if not _is_hashable(name):
-            name = _of_unhashable(key, str(key), f"{path} key", objects)
-        pairs.append([name, _encode(item, f"{path}[{key!r}]", objects)])
+            name = _of_unhashable(key, _key_text(key), f"{path} key", objects)
+        pairs.append([name, _encode(item, f"{path}[{shown(key)}]", objects)])
     return {TAG: "dict", "v": pairs}
 
 
@@ -226,6 +233,14 @@ def _is_hashable(encoded: Any) -> bool:
     if tag in ("tuple", "frozenset"):
         return all(map(_is_hashable, encoded["v"]))
     return tag not in (None, "set", "dict")
+
+
+def _key_text(key: Any) -> str:
+    try:
+        return str(key)
+    except Exception as error:  # noqa: BLE001 - the key's own code
+        let_through(error)
+        return shown(key)
 
 
 def _of_unhashable(value: Any, instead: Any, path: str, objects: Convert) -> Any:
@@ -320,4 +335,5 @@ def loads(raw: bytes | str) -> Any:
     try:
         return from_json(value)
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        let_through(error)
         raise ValueError(f"malformed tagged value: {error}") from error
