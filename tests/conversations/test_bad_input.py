@@ -22,6 +22,7 @@ from valkey_memory import (
     MessageEncodeError,
     MessageStore,
 )
+from valkey_memory._keys import SIDECARS, WRITES, sidecar
 from valkey_memory._messages import values
 from valkey_memory._messages.codecs import PlainCodec
 
@@ -262,6 +263,30 @@ def test_a_key_of_another_type_is_left_as_it_is(
     assert admin(server.port, "PTTL", key) > 987_000_000
     if method not in ("replace_archived", "replace_whole"):  # they make an archived list
         assert store.sessions() == []
+
+
+@pytest.mark.parametrize("user_id", [None, "user"])
+@pytest.mark.parametrize("whole_turns", [False, True], ids=["", "whole turns"])
+@pytest.mark.parametrize("name", ["", *SIDECARS, WRITES])
+def test_every_key_of_another_type_is_named(
+    server: EmbeddedValkey, prefix: str, name: str, whole_turns: bool, user_id: str | None
+) -> None:
+    store = MessageStore(
+        url=server.url, key_prefix=prefix, max_messages=5, whole_turns=whole_turns, user_id=user_id
+    )
+    key = sidecar(store.key("s"), name) if name else store.key("s")
+    admin(server.port, "SET", key, "foreign")
+    named = f"{re.escape(key)} is a string, no {SIDECARS.get(name, 'list')}\\."
+    writes: list[Callable[[], None]] = [
+        lambda: store.append("s", said("a")[0]),
+        lambda: store.append("s", said("a")[0], once="x"),
+        lambda: store.insert("s", 0, said("a")[0]),
+    ]
+    for write in writes:
+        with pytest.raises(KeyTypeError, match=named):
+            write()
+    assert admin(server.port, "GET", key) == b"foreign"
+    assert store.sessions() == []
 
 
 @pytest.mark.parametrize("user_id", [None, "user"])

@@ -252,6 +252,16 @@ def test_tokens_of_a_counter(make_store: Any, sessions: Any) -> None:
     assert sessions.get("s").token_count == 13
 
 
+@pytest.mark.parametrize(("counts", "total"), [((2**53, 0), 2**53), ((2**53 - 1, 1, 1), 2**53)])
+def test_a_sum_of_tokens_stops_at_the_most_that_counts_exactly(
+    make_store: Any, sessions: Any, counts: tuple[int, ...], total: int
+) -> None:
+    store = make_store(user_id="alice")
+    for tokens in counts:
+        store.append("s", said("a")[0], tokens=tokens)
+    assert sessions.get("s").token_count == total
+
+
 def nothing(messages: list[Any]) -> Any:
     return None
 

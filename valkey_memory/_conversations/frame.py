@@ -20,6 +20,7 @@ from itertools import product
 from string import ascii_uppercase
 
 from .. import _keys
+from .._arguments import MAXIMUM
 from .._plans import Command
 from .._server.failures import REPEATED
 
@@ -126,15 +127,15 @@ RECORD_ARGUMENTS = 6
 _RECORD = """
 local counted = %(counts)s
 if counted then
+  local most = %(most)d
   local function number(text)
     local n = tonumber(text)
-    return n and n >= 0 and n < 9007199254740992 and n or 0
+    return n and n >= 0 and n < math.huge and math.min(n, most) or 0
   end
   local held = was[1] and math.max(number(was[1]) + counted, 0)
     or math.max(call('LLEN', KEYS[1]) + call('LLEN', KEYS[%(archived)s]), counted)
-  local fields = {
-    'last_active', ARGV[3], 'message_count', held, 'token_count', number(was[2]) + ARGV[7]
-  }
+  local tokens = math.min(number(was[2]) + ARGV[7], most)
+  local fields = {'last_active', ARGV[3], 'message_count', held, 'token_count', tokens}
   local others = {
     'created_at', was[3] and '' or ARGV[3], 'user_id', ARGV[4], 'model', ARGV[5],
     'title', was[4] and '' or ARGV[6]
@@ -236,14 +237,15 @@ def framed(
             "own": "#KEYS - (ARGV[8] ~= '' and 1 or 0)",
             "live": _IF_RECORD_ALONE % {"meta": meta, "list": listed} if only_list else "",
             "look": _LOOK % {"meta": meta},
-            "record": _RECORD % {"counts": counts, "enter": ENTER, "archived": archived},
+            "record": _RECORD
+            % {"counts": counts, "enter": ENTER, "archived": archived, "most": MAXIMUM},
         }
         _recording[text] = shortened(_FRAME % {**parts, **recording})
     return text
 
 
 _LOCALS = re.compile(r"\blocal (?:function )?(\w+(?:, \w+)*)")
-_QUOTED_OR_NAME = re.compile(r"'[^']*'|(?<![.\w])[a-z_]{3,}\b")
+_QUOTED_OR_NAME = re.compile(r"'[^']*'|(?<![.:\w])[a-z_]{3,}\b")  # no field or method
 
 
 def shortened(text: str) -> str:

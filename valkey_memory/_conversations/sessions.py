@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _keys
-from .._arguments import check_count, check_text, shown
+from .._arguments import MAXIMUM, check_count, check_text, shown
 from .._errors import InvalidArgumentError, KeyTypeError
 from .._plans import Change, Command, Now, Plan, Request, answered, change_plan, changes_plan
 from . import changes
@@ -55,7 +55,7 @@ def read_number(text: str | None) -> float | None:
         number = float(text or "")
     except ValueError:
         return None
-    return number if math.isfinite(number) and 0 <= number < 2**53 else None
+    return number if math.isfinite(number) and 0 <= number <= MAXIMUM else None
 
 
 def read_fields(reply: Any) -> dict[str, str]:
