@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, cast
 
 from langgraph.store.base import (
@@ -82,7 +83,7 @@ class ValkeyStore(BaseStore):
         index: LangGraph's ``IndexConfig``. ``embed`` is a model of LangChain or LlamaIndex, a
             function from texts to vectors, sync or async, or a provider's string; ``dims`` may be
             left out; ``fields`` are paths in values, by default ``["$"]``, the whole value.
-        ttl: LangGraph's ``TTLConfig``, in minutes: ``default_ttl``, and ``refresh_on_read``, which
+        ttl: LangGraph's ``TTLConfig``, in minutes or as a timedelta: ``default_ttl``, and ``refresh_on_read``, which
             is true by default. Valkey itself expires items, so they are never seen behind their
             time, and ``omit_expired`` and ``sweep_interval_minutes`` change nothing.
         filter_fields: With ``index``: top-level fields of values that the index filters by, by
@@ -285,9 +286,11 @@ def _path(path: NamespacePath | str) -> tuple[str, ...]:
 
 
 def _seconds(minutes: object, name: str) -> float | None:
-    """A TTL of LangGraph's in the core's unit."""
+    """A TTL of LangGraph's, or a timedelta, in the core's unit."""
     if minutes is None:
         return None
+    if isinstance(minutes, timedelta):
+        minutes = minutes.total_seconds() / 60
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not minutes > 0:
         raise InvalidArgumentError(
             f"{name} must be minutes, a number of more than 0, not {shown(minutes)}; for no expiry "

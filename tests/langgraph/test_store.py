@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -335,8 +336,11 @@ def test_a_wildcard_deletes_nothing_else(plain: ValkeyStore) -> None:
 MINUTE = 60_000
 
 
-def test_ttls_are_minutes(connection: ValkeyConnection, name: str) -> None:
-    store = ValkeyStore(name=name, connection=connection, ttl={"default_ttl": 2})
+@pytest.mark.parametrize("minutes", [int, lambda n: timedelta(minutes=n)], ids=["int", "timedelta"])
+def test_ttls_are_minutes(
+    connection: ValkeyConnection, name: str, minutes: Callable[[int], Any]
+) -> None:
+    store = ValkeyStore(name=name, connection=connection, ttl={"default_ttl": minutes(2)})
     key = f"{name}:users/alice/k"
 
     def left() -> int:
@@ -346,7 +350,7 @@ def test_ttls_are_minutes(connection: ValkeyConnection, name: str) -> None:
     assert store.supports_ttl
     store.put(ALICE, "k", {})
     assert MINUTE < left() <= 2 * MINUTE
-    store.put(ALICE, "k", {}, ttl=10)
+    store.put(ALICE, "k", {}, ttl=minutes(10))
     assert 9 * MINUTE < left() <= 10 * MINUTE
     send(connection, "PEXPIRE", key, "5000")
     store.get(ALICE, "k", refresh_ttl=False)
