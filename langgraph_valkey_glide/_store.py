@@ -83,9 +83,10 @@ class ValkeyStore(BaseStore):
         index: LangGraph's ``IndexConfig``. ``embed`` is a model of LangChain or LlamaIndex, a
             function from texts to vectors, sync or async, or a provider's string; ``dims`` may be
             left out; ``fields`` are paths in values, by default ``["$"]``, the whole value.
-        ttl: LangGraph's ``TTLConfig``, in minutes or as a timedelta: ``default_ttl``, and ``refresh_on_read``, which
-            is true by default. Valkey itself expires items, so they are never seen behind their
-            time, and ``omit_expired`` and ``sweep_interval_minutes`` change nothing.
+        ttl: LangGraph's ``TTLConfig``, in minutes or as timedeltas: ``default_ttl``, and
+            ``refresh_on_read``, which is true by default. Valkey itself expires items, so they are
+            never seen behind their time, and ``omit_expired`` and ``sweep_interval_minutes`` change
+            nothing.
         filter_fields: With ``index``: top-level fields of values that the index filters by, by
             name: ``"tag"`` for equality, ``"numeric"`` for ranges. Filters on other fields are
             complete, too; they read more items.

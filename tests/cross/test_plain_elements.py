@@ -55,6 +55,7 @@ SAID: dict[str, View] = {
     "openai audio": View("assistant"),
     "openai all that the API gives": View("assistant", ("Hello",)),
     "openai nothing": View("assistant"),
+    "openai responses": View("assistant", ("Hello",)),
     "other reasoning_content": View("assistant", ("4",)),
     "other ollama images": View("user", ("Look.",), (PNG_URL,)),
     "other ollama image bytes": View("user", ("Look.",), (PNG_URL,)),

@@ -176,6 +176,10 @@ OPENAI: dict[str, Message] = {
         "tool_calls": None,
     },
     "nothing": {"role": "assistant", "content": None},
+    "responses": {
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hello", "annotations": []}],
+    },
 }
 OTHERS: dict[str, Message] = {
     "reasoning_content": {"role": "assistant", "content": "4", "reasoning_content": "2 and 2"},

@@ -21,6 +21,8 @@ _BESIDE = ("refusal", "audio", "function_call", "reasoning_content")
 _THOUGHTS = ("thinking", "reasoning")
 """Ollama's and OpenRouter's names of reasoning_content."""
 _CALLS = frozenset({"tool_use", "tool_call", "function_call"})
+_TEXTS = frozenset({"input_text", "output_text"})
+"""OpenAI's names of a text in its Responses API."""
 _IMAGE_TYPES = {"/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
 """How base64 of these begins; all else is taken for PNG."""
 
@@ -136,7 +138,8 @@ def _typed(item: Any) -> Block | str | None:
     if not isinstance(item, dict):
         return None
     if isinstance(item.get("type"), str):
-        return item
+        is_text = item["type"] in _TEXTS and isinstance(item.get("text"), str)
+        return {**item, "type": "text"} if is_text else item
     block = {key: value for key, value in item.items() if key != "type"}
     kind = block_type(block)
     inner = block.get(kind)
