@@ -30,7 +30,7 @@ from valkey_memory import (
     VectorIndex,
 )
 from valkey_memory._filters.expressions import FieldType
-from valkey_memory._plans import AskCluster, Work, WriteToken
+from valkey_memory._plans import AskCluster, AskFacts, Work, WriteToken
 
 from . import search_server
 from .conversations.test_round_trips import sent
@@ -234,7 +234,7 @@ def counted(connection: ValkeyConnection) -> Iterator[list[object]]:
     execute = connection._execute
 
     def count(step: Any) -> Any:
-        if not isinstance(step, (AskCluster, Work, WriteToken)):  # these ask nobody
+        if not isinstance(step, (AskCluster, AskFacts, Work, WriteToken)):  # these ask nobody
             steps.append(step)
         return execute(step)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from valkey_memory import ConfigurationError, FilterError, InvalidArgumentError, ValkeyConnection
-from valkey_memory._errors import DocumentError
+from valkey_memory._errors import DocumentError, KeyTypeError
 from valkey_memory._filters.expressions import Numeric, Tag, Text
 from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.index import VectorIndex
@@ -19,7 +19,7 @@ from valkey_memory._vectors.limits import DOCUMENT_BYTES
 
 from ..search_server import send
 from .conftest import INDEX
-from .documents import QUERY, doc
+from .documents import QUERY, doc, ids
 
 OK = [1.0, 2.0, 3.0, 4.0]
 
@@ -170,6 +170,24 @@ def test_what_cannot_be_read_is_named(
             read()
     assert index.delete(["foreign"]) == 1
     assert [hit.document.id for hit in index.search(OK)] == ["d1"]
+
+
+@pytest.mark.real_search
+def test_a_key_of_another_type_is_named_or_skipped(
+    make_index: Any, vector_connection: ValkeyConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_index().upsert([doc(1), doc(2)])
+    send(vector_connection, "SET", f"{INDEX}:foreign", "no document")
+    given = ["d1", "foreign", "missing", "d2"]
+    with pytest.raises(KeyTypeError, match=r"document 'foreign': .* another type"):
+        make_index().get(given)
+    index = make_index(on_corrupt="skip")
+    assert ids(index.get(given)) == ["d1", "d2"]
+    (skipped,) = (one for one in caplog.messages if one.startswith("skipped"))
+    assert "document 'foreign'" in skipped
+    assert index.get(["foreign"]) == []
+    assert sorted(ids(index.search(OK))) == ["d1", "d2"]
+    assert send(vector_connection, "GET", f"{INDEX}:foreign") == b"no document"
 
 
 @pytest.mark.parametrize("backend", ["exact"], indirect=True)

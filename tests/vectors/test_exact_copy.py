@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from valkey_memory import ValkeyConnection
+from valkey_memory import EmbeddedValkey, ValkeyConnection
 from valkey_memory._errors import (
     BulkWriteError,
     CommandError,
@@ -28,11 +28,13 @@ from valkey_memory._errors import (
 from valkey_memory._keys import changes_key, document_key, shape_key
 from valkey_memory._plans import AskCluster, AskPrimaries, Plan, Request, Step
 from valkey_memory._vectors import limits
+from valkey_memory._vectors.documents import Document
 from valkey_memory._vectors.exact import ExactEngine
 from valkey_memory._vectors.index import VectorIndex
 
 from ..conftest import Face
 from ..search_server import send
+from ..servers import admin, command_counts
 from .conftest import WORKER
 from .documents import QUERY, doc, ids
 
@@ -93,6 +95,22 @@ def test_an_index_of_another_shape_is_refused(
     assert ids(make().page()) == ["d1"]
 
 
+def test_a_writer_that_only_wrote_finds_an_index_made_anew(
+    make: Callable[..., Any], connection: ValkeyConnection
+) -> None:
+    """No search told it; it has to learn before it overwrites anything."""
+    old = make()
+    old.upsert([doc(5)])
+    make(5).drop(delete_documents=True)
+    make(5).upsert([five()])
+    before = send(connection, "HGETALL", document_key(INDEX, "d5"))
+    with pytest.raises(IndexMismatchError, match="its dimension is 5, not 4"):
+        old.upsert([doc(5), doc(2)])
+    assert send(connection, "HGETALL", document_key(INDEX, "d5")) == before
+    assert send(connection, "EXISTS", document_key(INDEX, "d2")) == 0
+    assert ids(make(5).page()) == ["d5"]
+
+
 def test_a_dropped_index_can_be_made_in_another_shape(make: Callable[..., Any]) -> None:
     old = make()
     old.upsert([doc(1)])
@@ -101,8 +119,9 @@ def test_a_dropped_index_can_be_made_in_another_shape(make: Callable[..., Any]) 
     make(5, metric="l2").upsert([five()])
     with pytest.raises(IndexMismatchError, match="its dimension is 5, not 4"):
         old.search(QUERY)
-    with pytest.raises(IndexMismatchError, match="its dimension is 5, not 4"):
-        old.upsert([doc(2)])
+    for _ in range(2):  # the object that knew the old shape, and then knows none
+        with pytest.raises(IndexMismatchError, match="its dimension is 5, not 4"):
+            old.upsert([doc(5), doc(2)])
     assert ids(make(5, metric="l2").page()) == ["d5"]
 
 
@@ -134,10 +153,116 @@ def test_two_first_writers_of_two_shapes(make: Callable[..., Any]) -> None:
         assert index.count() == 0
     one.upsert([doc(1)])
     with pytest.raises(IndexMismatchError, match="its dimension is 4, not 5"):
-        other.upsert([five()])
+        other.upsert([five(), replace(five(), id="d1")])
     with pytest.raises(IndexMismatchError, match="its dimension is 4, not 5"):
         other.count()
-    assert ids(one.page()) == ["d1"]
+    for index in (one, make()):
+        assert index.get(["d1", "d5"], embeddings=True) == [doc(1)]
+        assert ids(index.page()) == ["d1"]
+
+
+def test_two_first_writers_at_once(connection: ValkeyConnection) -> None:
+    """One does everything between any two steps of the other. Who is refused wrote nothing."""
+    ended, steps = False, 0
+    while not ended:
+        one, other = (
+            VectorIndex(INDEX, size, search="exact", connection=connection) for size in (4, 5)
+        )
+        slow = Driven(connection, one.plans.upsert_plan([sized(4)], None, None))
+        ended = slow.goes(steps)
+        quick = Driven(connection, other.plans.upsert_plan([sized(5)], None, None))
+        assert quick.goes()
+        assert slow.goes()
+        won, lost, size = (slow, quick, 4) if slow.error is None else (quick, slow, 5)
+        assert won.error is None
+        assert isinstance(lost.error, IndexMismatchError)
+        index = VectorIndex(INDEX, size, search="exact", connection=connection)
+        assert index.get(["d1"], embeddings=True) == [sized(size)]
+        assert index.count() == 1
+        index.drop(delete_documents=True)
+        steps += 1
+    assert steps > 3
+
+
+def sized(dimension: int) -> Document:
+    return replace(doc(1), embedding=[float(dimension)] * dimension)
+
+
+class Driven:
+    """A plan that goes a few steps at a time."""
+
+    def __init__(self, connection: ValkeyConnection, plan: Plan[Any]) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._reply: Any = None
+        self.error: Exception | None = None
+
+    def goes(self, steps: int = 1000) -> bool:
+        """Go so many steps; whether it has ended."""
+        try:
+            for _ in range(steps):
+                self._reply = self._connection._execute(self._plan.send(self._reply))
+        except StopIteration:
+            return True
+        except IndexMismatchError as error:
+            self.error = error
+            return True
+        return False
+
+
+def test_the_same_shape_in_other_words(
+    make: Callable[..., Any], connection: ValkeyConnection
+) -> None:
+    kept = b'{"metric": "cosine", "dimension": 4, "since": 3}'
+    send(connection, "SET", shape_key(INDEX), kept)
+    index = make()
+    for number in (1, 2):
+        index.upsert([doc(number)])
+    assert sorted(ids(make().page())) == ["d1", "d2"]
+    with pytest.raises(IndexMismatchError, match="its metric is cosine, not l2"):
+        make(metric="l2").upsert([doc(1)])
+    assert send(connection, "GET", shape_key(INDEX)) == kept
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_writer_that_may_run_no_script(server: EmbeddedValkey, is_async: bool) -> None:
+    rules = "on >pw ~* +@all -eval -evalsha -eval_ro"
+    admin(server.port, "ACL", "SETUSER", "plain", *rules.split())
+    url = f"valkey://plain:pw@127.0.0.1:{server.port}"
+    with ValkeyConnection.from_url(url) as connection:
+        old, new = (
+            Face(VectorIndex(INDEX, size, search="exact", connection=connection), is_async=is_async)
+            for size in (4, 5)
+        )
+        assert old.count() == new.count() == 0
+        old.upsert([doc(1)])
+        admin(server.port, "CONFIG", "RESETSTAT")
+        old.upsert([doc(1), doc(2)])
+        counts = command_counts(server.port)
+        assert "eval" not in counts
+        assert (counts["set"], counts["exec"], counts["hset"]) == (1, 1, 2)
+        with pytest.raises(IndexMismatchError, match="its dimension is 4, not 5"):
+            new.upsert([five(), replace(five(), id="d1")])
+        assert sorted(ids(old.page())) == ["d1", "d2"]
+        assert old.get(["d1", "d5"], embeddings=True) == [doc(1)]
+        old.drop(delete_documents=True)
+    admin(server.port, "ACL", "DELUSER", "plain")
+
+
+def test_one_that_cannot_be_written_keeps_no_other_back(
+    make: Callable[..., Any], connection: ValkeyConnection
+) -> None:
+    send(connection, "SET", document_key(INDEX, "d2"), "somebody else's")
+    try:
+        index = make()
+        with pytest.raises(BulkWriteError, match=r"(?i)wrongtype|another type") as caught:
+            index.upsert([doc(1), doc(2), doc(3)])
+        assert "d2" in caught.value.unknown
+        assert caught.value.remaining == []
+        if not connection.run(asked_plan(AskCluster("look"))):
+            assert sorted(ids(make().page())) == ["d1", "d3"]
+    finally:
+        send(connection, "UNLINK", document_key(INDEX, "d2"))
 
 
 # A server that came back with older data
@@ -299,7 +424,8 @@ def test_a_writer_that_ends_in_the_middle(
 
     def end(step: Any, reply: Any) -> Any:
         commands = step.commands if isinstance(step, Request) else ()
-        if any(command[0] in ("HSET", "UNLINK") for command in commands):
+        # Of a script they are arguments.
+        if any({"HSET", "UNLINK"} & {*command} for command in commands):
             raise ending("in the middle")
         return reply
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import orjson
 
 from .._arguments import shown
-from .._errors import DocumentError, FilterError
+from .._errors import DocumentError, FilterError, KeyTypeError
 from .._filters.evaluation import Indexed, indexed, matches
 from .._filters.expressions import Filter
 from .._filters.query import index_tags, index_words
@@ -215,7 +215,7 @@ def readable(
     """What ``read`` gives; None, and a line in the log, where it shall be skipped."""
     try:
         return read(*args, **kw)
-    except DocumentError as error:
+    except (DocumentError, KeyTypeError) as error:
         if on_corrupt == "raise":
             raise
         _log.warning("skipped: %s", error)

@@ -6,17 +6,19 @@ Every way to search stores them alike, so these plans are the same for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .._errors import (
     BulkWriteError,
     CommandError,
     IndexMismatchError,
+    KeyTypeError,
     PermissionDeniedError,
     ValkeyMemoryError,
 )
 from .._keys import document_key
-from .._plans import AskCluster, Command, Plan, Reply, Request, atomic
+from .._plans import AskCluster, AskFacts, Command, Plan, Reply, Request, answered, atomic
 from . import limits, shape
 from .changelog import begin, end, ended_plan, note, restart
 from .documents import Document, OnCorrupt
@@ -66,27 +68,27 @@ def write_plan(
 
     Raises:
         BulkWriteError: One failed; says which documents were written.
-        IndexMismatchError: The index was made anew in another shape meanwhile.
+        IndexMismatchError: The index was made, or made anew, in another shape meanwhile. Of the
+            batch that met it nothing was written.
     """
     cluster = yield AskCluster(f"write to index {schema.name!r}")
-    guard = (shape.keep(schema),) if keeps_shape else ()
     written: list[str] = []
     pending = list(batches(documents, limits.CLUSTER_BATCH if cluster else 1))
     for number, batch in enumerate(pending):
         ids = [document.id for document in batch]
         operation = f"write {_amount(batch)} to index {schema.name!r}"
-        commands = tuple(command for document in batch for command in document.commands)
         try:
             if cluster:
+                guard = (shape.keep(schema),) if keeps_shape else ()
                 failed = yield from _scatter_plan(operation, batch, schema, guard)
             else:
                 failed = []
-                request = Request(
-                    operation, (*commands, *note(schema, ids), *guard), atomic=True, repeatable=True
-                )
-                replies = yield request
-                if guard:
-                    shape.check(replies[-1], schema)
+                own = (command for document in batch for command in document.commands)
+                commands = (*own, *note(schema, ids))
+                if keeps_shape:
+                    yield from _guarded_plan(operation, commands, schema)
+                else:
+                    yield Request(operation, commands, atomic=True, repeatable=True)
             error = failed[0][1] if failed else None
         except IndexMismatchError:
             raise
@@ -105,6 +107,36 @@ def write_plan(
             ) from error
         if progress is not None:
             progress(len(written), len(documents))
+
+
+_SCRIPTED = "writes documents by script"
+
+
+def _guarded_plan(operation: str, commands: tuple[Command, ...], schema: IndexSchema) -> Plan[None]:
+    """Send ``commands``, or none of them where another shape is kept than ``schema``'s.
+
+    No transaction can look before it writes, so it is a script. A user who may run none takes two
+    round trips, and what is made anew between them is not seen.
+
+    Raises:
+        IndexMismatchError: Another shape is kept.
+    """
+    facts: dict[str, Any] = yield AskFacts(operation)
+    kept = shape.text(schema)
+    while facts.get(_SCRIPTED, True):
+        script = shape.guarded(schema, kept, commands)
+        try:
+            (found,) = yield Request(operation, (script,), repeatable=True)
+        except PermissionDeniedError:
+            break
+        shape.check(found, schema)
+        if found in (None, kept):
+            return
+        kept = found  # the same shape in other words
+    (found,) = yield atomic(operation, shape.keep(schema), repeatable=True)
+    shape.check(found, schema)
+    yield Request(operation, commands, atomic=True, repeatable=True)
+    facts[_SCRIPTED] = False  # it was only the script that was not allowed
 
 
 def _scatter_plan(
@@ -241,7 +273,7 @@ def read_plan(
     found: list[Document] = []
     for start in range(0, len(ids), limits.READ_DOCUMENTS):
         some = ids[start : start + limits.READ_DOCUMENTS]
-        replies = yield Request(
+        request = Request(
             f"read documents of index {schema.name!r}",
             tuple(
                 read_command(schema, document_key(schema.name, one), embeddings=embeddings)
@@ -249,8 +281,21 @@ def read_plan(
             ),
             repeatable=True,
         )
+        try:
+            replies = yield request
+        except KeyTypeError:  # once more, to see which
+            replies = yield replace(request, errors_as_replies=True)
         for one, reply in zip(some, replies, strict=True):
-            document = readable(on_corrupt, from_read, one, reply, schema, embeddings=embeddings)
+            document = readable(on_corrupt, _from_read, one, reply, schema, embeddings=embeddings)
             if document is not None:
                 found.append(document)
     return found
+
+
+def _from_read(
+    document_id: str, reply: Reply, schema: IndexSchema, *, embeddings: bool
+) -> Document | None:
+    """``from_read`` of a reply that may be an error."""
+    if isinstance(reply, KeyTypeError):
+        raise KeyTypeError(f"document {document_id!r}: {reply}")
+    return from_read(document_id, answered(reply), schema, embeddings=embeddings)
