@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import psutil
 import pytest
@@ -23,9 +25,11 @@ from valkey_memory import (
     MessageStore,
     ValkeyConnection,
 )
+from valkey_memory._server.launch import check_config, quoted
 
 from ..conversations.test_message_lists import said
 from ..servers import admin
+from .test_secrets import hidden_in
 
 
 def servers_in(directory: Path) -> list[psutil.Process]:
@@ -218,6 +222,77 @@ def test_directives_that_are_not_the_callers() -> None:
         ConfigurationError, match=r"must not have port, requirepass: .* no password"
     ):
         EmbeddedValkey(config={"requirepass": "secret", "port": "1"})
+
+
+_AS_A_DICT = r'config must be a dict such as {"maxmemory": "100mb"}, not '
+_AS_A_STRING = 'must be a string such as "100mb", "yes" or "", not '
+_AS_A_LIST = 'modules must be a list of files such as ["libsearch.so"], not '
+_AS_A_PATH = " is not a file: give a string or a pathlib.Path"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param({"config": 5}, f"{_AS_A_DICT}5", id="number"),
+        pytest.param({"config": 0}, f"{_AS_A_DICT}0", id="zero"),
+        pytest.param({"config": "maxmemory 1"}, f"{_AS_A_DICT}str", id="line"),
+        pytest.param({"config": {5: "1"}}, "config: 5 is not one directive", id="name-number"),
+        pytest.param({"config": {None: "1"}}, "config: None is not one", id="name-none"),
+        pytest.param({"config": {b"hz": "1"}}, "config: b'hz' is not one", id="name-bytes"),
+        pytest.param({"config": {10**5000: "1"}}, "a very long int is not one", id="name-long"),
+        pytest.param({"config": {"h z": "1"}}, "config: 'h z' is not one", id="name-two"),
+        pytest.param({"config": {"hz": None}}, f"config: 'hz' {_AS_A_STRING}None", id="none"),
+        pytest.param({"config": {"hz": True}}, f"config: 'hz' {_AS_A_STRING}True", id="bool"),
+        pytest.param({"config": {"hz": 10**5000}}, f"{_AS_A_STRING}a very long int", id="long"),
+        pytest.param({"config": {"hz": [1]}}, f"{_AS_A_STRING}list", id="list"),
+        pytest.param({"config": {"hz": b"1"}}, f"{_AS_A_STRING}bytes", id="bytes"),
+        pytest.param({"modules": None}, f"{_AS_A_LIST}None", id="modules-none"),
+        pytest.param({"modules": 5}, f"{_AS_A_LIST}5", id="modules-number"),
+        pytest.param({"modules": "a.so"}, f"{_AS_A_LIST}'a.so'", id="modules-string"),
+        pytest.param({"modules": b"a.so"}, f"{_AS_A_LIST}b'a.so'", id="modules-bytes"),
+        pytest.param({"modules": Path("a")}, f"{_AS_A_LIST}PosixPath('a')", id="modules-path"),
+        pytest.param({"modules": [None]}, f"modules: None{_AS_A_PATH}", id="module-none"),
+        pytest.param({"modules": [b"x"]}, f"modules: b'x'{_AS_A_PATH}", id="module-bytes"),
+        pytest.param({"modules": ["a.so", 5]}, f"modules: 5{_AS_A_PATH}", id="module-number"),
+        pytest.param({"modules": ["\ud800"]}, "cannot be the name of a file", id="module-name"),
+    ],
+)
+def test_what_is_no_argument(arguments: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        EmbeddedValkey(**arguments)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["masterauth s3cret", [("masterauth", "s3cret")], {"masterauth": b"s3cret"}],
+    ids=["line", "pairs", "bytes"],
+)
+def test_what_is_no_argument_may_be_a_password(config: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        EmbeddedValkey(config=config)
+    assert hidden_in(caught.value, "s3cret")
+
+
+def test_values_of_directives_may_be_numbers_and_paths(tmp_path: Path) -> None:
+    config: Any = {"hz": 20, "maxmemory": 0, "active-defrag-cycle-min": "2", "logfile": Path("x")}
+    with EmbeddedValkey(tmp_path, config=config) as server:
+        found = admin(server.port, "CONFIG", "GET", "hz", "maxmemory", "logfile")
+    assert found == {b"hz": b"20", b"maxmemory": b"0", b"logfile": b"x"}
+
+
+def test_names_of_modules(tmp_path: Path) -> None:
+    """A path is one name. A string may have arguments, which may be longer than a name may be."""
+    name = tmp_path / "a b.so"
+    name.touch()
+    long = f"a.so {'x' * 5000}"
+    modules: list[Any] = [Path("a b"), PurePath("a b"), "a b", str(name), long]
+    assert check_config({}, iter(modules))[2:] == [
+        'loadmodule "a b"',
+        'loadmodule "a b"',
+        "loadmodule a b",
+        f"loadmodule {quoted(str(name))}",
+        f"loadmodule {long}",
+    ]
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:

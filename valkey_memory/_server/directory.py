@@ -14,7 +14,9 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,7 @@ class DataDirectory:
         self._file = path / LOCK_FILE
         self.lock: int | None = None
         """The open file, while this process holds it: from ``take`` to ``leave``."""
+        self._giver: int | None = None
 
     def take(self) -> Holder | None:
         """Lock the directory, or say who in the family has it, once their server is up.
@@ -167,6 +170,24 @@ class DataDirectory:
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None
+
+    @contextlib.contextmanager
+    def handed_over(self) -> Iterator[None]:
+        """Inside, this thread starts a process that is given the lock."""
+        self._giver = threading.get_ident()  # under gevent every greenlet has its own
+        try:
+            yield
+        finally:
+            self._giver = None
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the lock, unless the child is to become what is given it.
+
+        gevent's Popen forks as anybody does, and so has this called before it hands over the lock.
+        """
+        if self._giver != threading.get_ident():
+            self.leave()
+            self._giver = None
 
     def clear(self) -> None:
         """Say that nobody has it: the owner closed the server."""

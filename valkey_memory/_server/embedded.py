@@ -22,9 +22,8 @@ from typing import ClassVar, Self
 
 from .._arguments import shown
 from .._errors import ConfigurationError, EmbeddedServerError
-from .._secrets import hide
 from .directory import DataDirectory, Holder, Process
-from .launch import HOST, PortTakenError, binary, check_config, goes_on, launch
+from .launch import HOST, PortTakenError, binary, check_config, goes_on, held, launch
 
 _STARTS = 5
 
@@ -80,7 +79,7 @@ class EmbeddedValkey:
 
     Raises:
         ConfigurationError: From the constructor; ``config`` has a directive that it must not have,
-            or ``directory`` cannot be one.
+            or an argument cannot be what it shall be.
         EmbeddedServerError: From ``start``.
     """
 
@@ -95,7 +94,9 @@ class EmbeddedValkey:
         self._holder: Holder | None = None
         """Whose server it is and where it listens, while this object is started."""
         self._directory: Path | None = None
-        config = {name: hide(value) for name, value in (config or {}).items()}
+        config, fault = held(config)
+        if fault:
+            raise ConfigurationError(fault)
         if directory is not None:
             self._directory = _resolved(directory)
         self._config = config if directory is None else _PERSISTENT | config
@@ -240,7 +241,7 @@ class EmbeddedValkey:
             for _ in range(_STARTS):  # somebody may take the port between the look and the start
                 if port is None or not _is_free(port):
                     port = _free_port()
-                with contextlib.suppress(PortTakenError):
+                with contextlib.suppress(PortTakenError), place.handed_over():
                     server, self._keeper = launch(
                         place.path,
                         place.lock,
@@ -262,9 +263,10 @@ class EmbeddedValkey:
         """In the child: use the parent's server, hold neither its lock nor its mutex."""
         self._mutex = threading.RLock()
         if self._place is not None:
-            self._place.leave()
-        _let_go(self._keeper)
-        self._keeper = None
+            self._place.after_fork()
+        if self._keeper is not None:
+            self._keeper.returncode = 0  # unasked: it is no child of this process
+            self._keeper = None
 
     def __enter__(self) -> Self:
         return self.start()

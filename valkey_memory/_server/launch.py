@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import numbers
 import os
 import platform
 import re
@@ -13,8 +14,9 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
+from .._arguments import shown
 from .._errors import ConfigurationError, EmbeddedServerError
 from .._secrets import hide
 from . import keeper
@@ -83,13 +85,53 @@ def quoted(value: str) -> str:
     )
 
 
+def held(config: object) -> tuple[dict[str, str], str]:
+    """The caller's directives, with values that hide themselves, and what is wrong with them.
+
+    The caller raises that, once the values, which may be passwords, are in no variable any more.
+    """
+    if config is None:
+        return {}, ""
+    if not isinstance(config, Mapping):
+        return {}, f'config must be a dict such as {{"maxmemory": "100mb"}}, not {_told(config)}'
+    found = {}
+    for name, value in config.items():
+        if not isinstance(name, str):
+            return {}, f"config: {shown(name)} is not one directive of valkey.conf"
+        text = _text(value)
+        if text is None:
+            return {}, (
+                f'config: {shown(name)} must be a string such as "100mb", "yes" or "", '
+                f"not {_told(value)}"
+            )
+        found[name] = hide(text)
+    return found, ""
+
+
+def _text(value: object) -> str | None:
+    """A directive's value, which may be a number or a path as well; None for what is none."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, numbers.Number) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):  # an integer of more than 4,300 digits
+            return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _told(value: object) -> str:
+    """``value`` as errors tell it: of what may have a password the type alone."""
+    plain = value is None or isinstance(value, numbers.Number)
+    return shown(value) if plain else type(value).__name__
+
+
 def check_config(config: Mapping[str, str], modules: Iterable[str | Path]) -> list[str]:
     """The lines of the caller's directives.
 
     Raises:
-        ConfigurationError: One that a caller must not have, or that would be more than one.
+        ConfigurationError: One that a caller must not have, or that would be more than one, or what
+            is no module.
     """
-    given = {str(name).lower(): value for name, value in config.items()}
+    given = {name.lower(): value for name, value in config.items()}
     if reserved := sorted(_RESERVED & given.keys()):
         raise ConfigurationError(
             f"config must not have {', '.join(reserved)}: an embedded server is for this "
@@ -98,16 +140,29 @@ def check_config(config: Mapping[str, str], modules: Iterable[str | Path]) -> li
         )
     lines = []
     for name, value in (_DEFAULTS | given).items():
-        if not _NAME.fullmatch(name) or not _LINE.fullmatch(str(value)):
-            raise ConfigurationError(f"config: {name!r} is not one directive of valkey.conf")
+        if not _NAME.fullmatch(name) or not _LINE.fullmatch(value):
+            raise ConfigurationError(f"config: {shown(name)} is not one directive of valkey.conf")
         # Some directives have passwords, and an error shows variables to tools that print them.
         lines.append(hide(f"{name} {value}" if value else f'{name} ""'))
+    return [*lines, *_module_lines(modules)]
+
+
+def _module_lines(modules: object) -> list[str]:
+    if isinstance(modules, (str, bytes)) or not isinstance(modules, Iterable):
+        raise ConfigurationError(
+            f'modules must be a list of files such as ["libsearch.so"], not {shown(modules)}'
+        )
+    lines = []
     for module in modules:
+        path: Any = os.fspath(module) if isinstance(module, os.PathLike) else module
+        if not isinstance(path, str):
+            raise ConfigurationError(
+                f"modules: {shown(module)} is not a file: give a string or a pathlib.Path"
+            )
         # A string may have arguments after the file, as in valkey.conf; a name alone has none.
-        path = os.fspath(module)
-        if isinstance(module, Path) or not _LINE.fullmatch(path) or Path(path).exists():
-            path = quoted(path)
-        lines.append(f"loadmodule {path}")
+        # Path.exists raises where a string is too long for a name.
+        is_name = isinstance(module, os.PathLike) or os.path.exists(path)  # noqa: PTH110
+        lines.append(f"loadmodule {quoted(path) if is_name or not _LINE.fullmatch(path) else path}")
     return lines
 
 
@@ -178,6 +233,12 @@ def _start_keeper(
         raise EmbeddedServerError(
             "an embedded server needs a Python interpreter (sys.executable) to end it when this "
             "program ends, and there is none: start valkey-server yourself and pass its URL"
+        )
+    monkey: Any = sys.modules.get("gevent.monkey")
+    by_gevent = monkey is not None and monkey.is_module_patched("subprocess")
+    if by_gevent and not sys.modules["gevent"].get_hub().loop.default:
+        raise EmbeddedServerError(  # its Popen would start one all the same, and then raise
+            "gevent starts processes in its main thread only: start the embedded server there"
         )
     command = [
         *(sys.executable, "-I", "-S"),  # it needs no site-packages, and starts faster without
