@@ -24,7 +24,7 @@ from .failures import translate
 from .held_scripts import HeldScripts
 from .seeds import SLOTS_COMMAND, Address, KnownNodes
 from .settings import Settings
-from .threads import in_thread
+from .threads import HANG_MARGIN_SECONDS, close_client, in_thread, reply_within, surviving
 
 if TYPE_CHECKING:
     import glide
@@ -221,33 +221,37 @@ class ClientFactory:
                 except glide.GlideError as error:
                     if self._cluster is False or not _is_replica(error):
                         raise
-                    await (await self._ask_async(glide, any_node=True)).close()
+                    close_client(await self._ask_async(glide, any_node=True))
                     if not self._cluster:
                         raise
                 else:
                     if not self._cluster:
                         return client
-                    await client.close()
+                    close_client(client)
             configuration = self.configuration(glide, lazy=True, silent_key=silent_key)
-            client = await glide.GlideClusterClient.create(configuration)
+            client = surviving(await glide.GlideClusterClient.create(configuration))
             try:
                 batch = _batch_of_one(glide, *SLOTS_COMMAND, cluster=True)
-                self._nodes.remember((await client.exec(*batch) or [None])[0])
+                self._nodes.remember((await self._first_reply(client, *batch) or [None])[0])
             except BaseException:
-                await client.close()
+                close_client(client)
                 raise
             return client
-        except glide.GlideError as error:
+        except (glide.GlideError, TimeoutError) as error:
             raise self.error(error, operation) from without_frames(error)
+
+    async def _first_reply(self, client: AsyncClient, *batch: Any) -> Any:
+        return await reply_within(self.request_timeout + HANG_MARGIN_SECONDS, client.exec(*batch))
 
     async def _ask_async(self, glide: ModuleType, *, any_node: bool = False) -> AsyncClient:
         configuration = self.configuration(glide, lazy=True, any_node=any_node)
-        client: AsyncClient = await glide.GlideClient.create(configuration)
+        client: AsyncClient = surviving(await glide.GlideClient.create(configuration))
         try:
             if self._cluster is None:
-                self._cluster = _is_cluster(await client.exec(*_batch_of_one(glide, *_INFO)))
+                info = await self._first_reply(client, *_batch_of_one(glide, *_INFO))
+                self._cluster = _is_cluster(info)
         except BaseException:
-            await client.close()
+            close_client(client)
             raise
         return client
 

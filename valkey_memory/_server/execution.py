@@ -6,7 +6,6 @@ What a client is asked, and what its reply means, is the same in sync and in asy
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +21,7 @@ from .clients import ClientFactory, is_cluster_client, load, milliseconds
 from .failures import ScriptNotHeldError
 from .forks import kept_awake
 from .held_scripts import is_script
+from .threads import HANG_MARGIN_SECONDS, reply_within
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, SyncClient
@@ -37,9 +37,6 @@ _SCAN_COUNT = 1000
 # A method of a client, what it is given, what reads its reply, and how many seconds it may take
 # beside the request timeout.
 _Call: TypeAlias = tuple[str, tuple[Any, ...], Callable[[Any, "ClientFactory", Any], Reply], float]
-
-# GLIDE's own timeout comes first and names its cause; this one only ends what never returns.
-_HANG_MARGIN_SECONDS = 2.0
 
 
 def execute(client: SyncClient, step: ServerStep, factory: ClientFactory) -> Reply:
@@ -61,18 +58,12 @@ async def aexecute(client: AsyncClient, step: ServerStep, factory: ClientFactory
         return is_cluster_client(client)
     glide = load("glide")
     method, arguments, read, extra = _call(glide, client, step, factory)
-    limit = factory.request_timeout + extra + _HANG_MARGIN_SECONDS
+    limit = factory.request_timeout + extra + HANG_MARGIN_SECONDS
     try:
         with kept_awake():
-            async with asyncio.timeout(limit):
-                reply = await getattr(client, method)(*arguments)
-    except glide.GlideError as error:
+            reply = await reply_within(limit, getattr(client, method)(*arguments))
+    except (glide.GlideError, TimeoutError) as error:
         raise factory.error(error, step.operation) from error
-    except TimeoutError as error:
-        raise OperationTimeoutError(
-            f"{step.operation} failed at {factory.address}: no answer within {limit:g} s. "
-            "The outcome is unknown: a write may have been applied."
-        ) from error
     return read(step, factory, reply)
 
 
@@ -139,8 +130,8 @@ async def aping(
     glide = load("glide")
     try:
         with kept_awake():
-            async with asyncio.timeout(seconds + _HANG_MARGIN_SECONDS):
-                await client.exec(*_ping(glide, client, key, seconds))
+            asked = client.exec(*_ping(glide, client, key, seconds))
+            await reply_within(seconds + HANG_MARGIN_SECONDS, asked)
     except TimeoutError:
         return False
     except glide.GlideError as error:

@@ -2,7 +2,7 @@
 
 An async GLIDE client belongs to the loop that made it, and all clients of a process get their
 replies through one reader, which GLIDE attaches to whichever loop made the first. Four things
-follow, and all are done here:
+follow, and all are done here and in ``threads``:
 
 - The first client is made on a loop of our own, in a daemon thread, so that the reader never stops
   with a user's loop, nor blocks when that loop is blocked. That client never connects.
@@ -11,6 +11,8 @@ follow, and all are done here:
   few keep their clients, in case they go on.
 - A reply for a loop that was closed is dropped, and takes no other loop's replies with it.
 - Every wait has a limit, so that what GLIDE leaves unanswered cannot hang a program.
+
+What a closed loop leaves suspended is closed by the garbage collector, in an order of its own.
 """
 
 from __future__ import annotations
@@ -21,19 +23,17 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncGenerator, Iterator
+from typing import TYPE_CHECKING, Any
 
 from .._errors import ConnectionFailedError, EventLoopError
 from .._plans import arun
 from .forks import kept_awake
 from .recovery import Findings, Renew, aserve, examination_plan
-from .threads import in_thread
+from .threads import close_client, in_thread, keep_until_collected, surviving
 
 if TYPE_CHECKING:
     from .clients import AsyncClient, ClientFactory
-
-T = TypeVar("T")
 
 _START_SECONDS = 30.0
 _IDLE_LOOPS = 4
@@ -81,7 +81,7 @@ class _Reader:
 
         glide = load("glide")
         configuration = glide.GlideClientConfiguration([glide.NodeAddress()], lazy_connect=True)
-        client: AsyncClient = await glide.GlideClient.create(configuration)
+        client: AsyncClient = surviving(await glide.GlideClient.create(configuration))
         return client
 
 
@@ -92,24 +92,6 @@ def _threads_are_patched() -> bool:
     """Whether gevent put greenlets in place of threads."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
-
-
-class _SurvivedLoop:
-    """A client's loop, as GLIDE's reader sees it: wakes it, unless it was closed.
-
-    GLIDE reads replies of all loops together; the error of one that was closed would drop those
-    that come after it.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def call_soon_threadsafe(self, callback: Callable[..., Any], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, *arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
 
 
 _tasks: set[asyncio.Task[Any] | None] = set()
@@ -126,8 +108,18 @@ def _task_held() -> Iterator[None]:
     _tasks.add(task)
     try:
         yield
+    except GeneratorExit:
+        keep_until_collected(task)
+        raise
     finally:
         _tasks.discard(task)
+
+
+def _let_go_of_closed_loops() -> None:
+    """Leave the tasks of loops that were closed to the garbage collector."""
+    for task in _tasks.copy():
+        if task is not None and task.get_loop().is_closed():
+            _tasks.discard(task)
 
 
 class _LoopClient:
@@ -153,12 +145,7 @@ class _LoopClient:
 
     async def _create(self, operation: str) -> AsyncClient:
         with kept_awake(), _task_held():
-            return self._surviving(await self._factory.create_async(operation))
-
-    def _surviving(self, client: AsyncClient) -> AsyncClient:
-        if getattr(client, "_loop", None) is self._loop:
-            client._loop = _SurvivedLoop(self._loop)  # type: ignore[assignment]
-        return client
+            return await self._factory.create_async(operation)
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
         try:
@@ -189,17 +176,17 @@ class _LoopClient:
         if found is None or found is client:
             return
         if self.client is client:
-            self.client = self._surviving(found)
+            self.client = found
             self._replaced.append(client)
             # Calls on other nodes of a cluster may be under way on it.
             self._loop.call_later(2 * seconds + _GRACE_SECONDS, self._close_replaced, client)
         else:
-            _close(found)  # the connection was closed meanwhile
+            close_client(found)  # the connection was closed meanwhile
 
     def _close_replaced(self, client: AsyncClient) -> None:
         if client in self._replaced:
             self._replaced.remove(client)
-            _close(client)
+            close_client(client)
 
     def close(self) -> None:
         """Close the client, and those that it replaced, from any thread."""
@@ -207,22 +194,7 @@ class _LoopClient:
         replaced, self._replaced = self._replaced, []
         for one in (client, *replaced):
             if one is not None:
-                _close(one)
-
-
-def _close(client: AsyncClient) -> None:
-    """Close from any thread. GLIDE's ``close`` awaits nothing, so one step finishes it."""
-    loop = getattr(client, "_loop", None)
-    if loop is not None and loop.is_closed():
-        # Nobody waits for these, and failing them would ask the closed loop for a call.
-        getattr(client, "_pending_futures", {}).clear()
-    step = client.close()
-    try:
-        step.send(None)
-    except StopIteration:
-        pass
-    finally:
-        step.close()
+                close_client(one)
 
 
 def check_loop(client: AsyncClient) -> None:
@@ -276,6 +248,7 @@ class AsyncClients:
         closed = [loop for loop in self._of_loop if loop.is_closed()]
         for loop in closed:
             self._of_loop.pop(loop).close()
+        _let_go_of_closed_loops()
         stopped = [loop for loop in self._of_loop if not loop.is_running()]
         for loop in stopped[:-_IDLE_LOOPS]:
             self._of_loop.pop(loop).close()
