@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import FrameType
 
 
@@ -20,9 +21,12 @@ def let_through(error: Exception) -> None:
 
 def _is_of_handler(frame: FrameType) -> bool:
     """A handler is given the frame that it interrupts, which is the one below its own."""
-    interrupted = frame.f_back
-    return interrupted is not None and any(
-        value is interrupted
-        or (type(value) is tuple and any(part is interrupted for part in value))
-        for value in frame.f_locals.values()
-    )
+    interrupted, code = frame.f_back, frame.f_code
+    if interrupted is None:
+        return False
+    takes_more = bool(code.co_flags & inspect.CO_VARARGS)
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + takes_more]
+    values = [frame.f_locals.get(name) for name in arguments]
+    if takes_more and type(values[-1]) is tuple:
+        values += values[-1]
+    return any(value is interrupted for value in values)

@@ -8,6 +8,7 @@ import dataclasses
 import decimal
 import enum
 import functools
+import inspect
 import logging
 import os
 import pathlib
@@ -131,6 +132,17 @@ class Remote(collections.abc.Mapping[str, Any]):
         return "a mapping far away"
 
 
+class Inspecting:
+    """Holds the frame of its caller, as libraries do that look where they are called."""
+
+    def to_dict(self) -> Any:
+        caller = inspect.currentframe().f_back  # type: ignore[union-attr]
+        raise ValueError(caller)
+
+    def __str__(self) -> str:
+        return "an inspecting object"
+
+
 class Referent:
     pass
 
@@ -186,6 +198,7 @@ AS_TEXT: dict[str, tuple[Any, str]] = {
     "broken as key": ({Row(): 1}, "<tests.messages.test_objects.Row object>"),
     "of a library's own error": (Row(), "<tests.messages.test_objects.Row object>"),
     "of a backend that is away": (Lazy(), "a lazy object"),
+    "of code that looks at frames": (Inspecting(), "an inspecting object"),
     "path that is gone": (Gone(), "a file that is gone"),
     "mapping far away": (Remote(), "a mapping far away"),
     "dead proxy": (_of_nothing(), "<weakref.ProxyType object>"),
