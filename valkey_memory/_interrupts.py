@@ -20,7 +20,7 @@ def let_through(error: Exception) -> None:
 
 
 def _is_of_handler(frame: FrameType) -> bool:
-    """A handler is given the frame that it interrupts, which is the one below its own."""
+    """A handler is given a number and the frame that it interrupts, the one below its own."""
     interrupted, code = frame.f_back, frame.f_code
     if interrupted is None:
         return False
@@ -29,4 +29,5 @@ def _is_of_handler(frame: FrameType) -> bool:
     values = [frame.f_locals.get(name) for name in arguments]
     if takes_more and type(values[-1]) is tuple:
         values += values[-1]
-    return any(value is interrupted for value in values)
+    has_number = any(issubclass(type(value), int) for value in values)
+    return has_number and any(value is interrupted for value in values)

@@ -34,6 +34,8 @@ _log = logging.getLogger("valkey_memory")
 
 _DEEPEST = 100
 """Levels of an open field that are kept where it has too many."""
+_MOST = 10_000
+"""So many containers and objects of it."""
 _DEEPEST_JSON = 200
 """The same in JSON, where some values need two levels; orjson writes 254."""
 
@@ -122,12 +124,11 @@ _LISTS: tuple[type, ...] = (type({}.values()), type({}.items()))
 
 def _text(value: Any) -> str:
     """What Python prints of an object. An exception's ``str`` does not say what it is."""
-    kind = type(value)
     try:
         return repr(value) if isinstance(value, BaseException) else str(value)
     except Exception as error:  # noqa: BLE001
         let_through(error)
-        return f"<{kind.__module__}.{kind.__qualname__} object>"
+        return _name(value)
 
 
 def shortened(value: Any) -> str:
@@ -136,7 +137,7 @@ def shortened(value: Any) -> str:
         return _SHORT.repr(value)
     except Exception as error:  # noqa: BLE001
         let_through(error)
-        return f"<{type(value).__module__}.{type(value).__qualname__} object>"
+        return _name(value)
 
 
 def open_to_json(value: Any, path: str) -> Any:
@@ -153,44 +154,68 @@ def open_to_json(value: Any, path: str) -> Any:
             "%s contains itself, or is nested too deep: its inside is stored as text", path
         )
     try:
-        return to_json(_cut(value, path, _DEEPEST, ()), path, objects=plain_data)
+        return to_json(_Cut(path).cut(value, _DEEPEST, ()), path, objects=plain_data)
     except BY_FOREIGN_CODE as error:  # keys that contain themselves
         let_through(error)
         return to_json(_outline(value), path)
 
 
-def _cut(value: Any, path: str, levels: int, around: tuple[Any, ...]) -> Any:
-    """A copy of a value, with texts in place of what is too deep or within itself.
+class _Cut:
+    """Makes copies of values, with texts in place of what is too deep or within itself.
 
     Args:
-        value: Anything.
-        path: Where it stands, for the log.
-        levels: How many levels are left.
-        around: The containers and objects that ``value`` is in.
+        path: Where the value stands, for the log.
     """
-    kind = type(value)
-    if kind in LEAVES:
-        return value
-    if not levels or any(value is one for one in around):
-        return shortened(value)
-    around = (*around, value)
-    if kind is dict:
-        return {key: _cut(item, path, levels - 1, around) for key, item in value.items()}
-    if kind in (list, tuple):
-        return kind(_cut(item, path, levels - 1, around) for item in value)
-    if kind in (set, frozenset):
-        items = [_cut(item, path, levels - 1, around) for item in value]
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: dict[int, Any] = {}  # objects stay alive, or another may get their identity
+        self._left = _MOST
+
+    def cut(self, value: Any, levels: int, around: tuple[Any, ...]) -> Any:
+        """
+        Args:
+            value: Anything.
+            levels: How many levels of containers are left.
+            around: The containers that ``value`` is in.
+        """
+        kind = type(value)
+        if kind in LEAVES:
+            return value
+        self._left -= 1
+        if self._left < 0:
+            return "..."
+        if kind not in (dict, list, tuple, set, frozenset):
+            return self._object(value, levels, around)
+        if not levels or any(value is one for one in around):
+            return shortened(value)
+        levels, around = levels - 1, (*around, value)
+        if kind is dict:
+            return {key: self.cut(item, levels, around) for key, item in value.items()}
+        items = [self.cut(item, levels, around) for item in value]
         try:
             return kind(items)
-        except TypeError:  # some are dicts or lists now
+        except TypeError:  # of a set, and some are dicts or lists now
             return items
-    try:
-        plain = plain_equal(value)
-        if type(plain) is kind:
-            plain = plain_data(value, path)
-    except RecursionError:  # its own code never ends
-        return shortened(value)
-    return _cut(plain, path, levels - 1, around)
+
+    def _object(self, value: Any, levels: int, around: tuple[Any, ...]) -> Any:
+        try:
+            plain = plain_equal(value)
+            if type(plain) is type(value):
+                plain = plain_data(value, self._path)
+        except RecursionError:  # its own code never ends
+            return _name(value)
+        if type(plain) in LEAVES or isinstance(value, Enum):
+            return plain
+        # Each is shown once: objects that refer to each other could be told without end.
+        if not levels or id(value) in self._seen:
+            return _name(value)
+        self._seen[id(value)] = value
+        return self.cut(plain, levels, around)
+
+
+def _name(value: Any) -> str:
+    return f"<{type(value).__module__}.{type(value).__qualname__} object>"
 
 
 def _outline(value: Any) -> Any:
