@@ -1,11 +1,10 @@
 """The log of changes: a stream beside each index of hashes, which keeps exact searches fresh.
 
 Every writer of this library notes the ids that it changes. On a standalone server the note is in
-the transaction or script that changes them. In a cluster the stream is in another slot than most
-documents: there a note goes before the change, and one behind it. A writer that is killed or
-cancelled in between leaves the first, and who reads it looks at these documents again and again
-until so much time is over that nothing can come any more. Ids that did not change after all do no
-harm.
+the transaction that changes them. In a cluster the stream is in another slot than most documents:
+there a note goes before the change, and one behind it. A writer that is killed or cancelled in
+between leaves the first, and who reads it looks at these documents again and again until so much
+time is over that nothing can come any more. Ids that did not change after all do no harm.
 
 An entry has the field ``ids``, a JSON list; ``begin`` in a note that goes before; and ``done`` with
 the entries that it ends in one that goes behind.

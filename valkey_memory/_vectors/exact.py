@@ -40,9 +40,7 @@ class ExactEngine:
 
     def create_plan(self) -> Plan[None]:
         """Keep the shape, unless one is kept."""
-        operation = f"create index {self.schema.name!r}"
-        (kept,) = yield atomic(operation, shape.keep(self.schema), repeatable=True)
-        shape.check(kept, self.schema)
+        yield from shape.met_plan(self.schema, again=True)
 
     def _fresh_plan(self) -> Plan[int]:
         """Bring the copy up to date; the time then, by this machine's clock."""

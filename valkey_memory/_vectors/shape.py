@@ -7,58 +7,45 @@ other process finds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from .._errors import IndexMismatchError
 from .._keys import shape_key
-from .._plans import Command
+from .._plans import AskFacts, Command, Plan, atomic
 from .schema import IndexSchema
 from .vector import Metric
-
-# A command that fails leaves out no other, as in a transaction.
-_GUARDED = """
-local kept = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')
-if kept and kept ~= ARGV[1] then
-  return kept
-end
-local failed
-local at = 2
-while at <= #ARGV do
-  local last = at + ARGV[at]
-  local reply = redis.pcall(unpack(ARGV, at + 1, last))
-  if type(reply) == 'table' and reply.err then
-    failed = failed or reply
-  end
-  at = last + 1
-end
-return failed or kept
-"""
-
-
-def text(schema: IndexSchema) -> bytes:
-    """The shape as it is kept."""
-    return orjson.dumps({"dimension": schema.dimension, "metric": schema.metric})
 
 
 def keep(schema: IndexSchema) -> Command:
     """The command that sets the shape unless there is one; ``check`` reads its reply."""
-    return ("SET", shape_key(schema.name), text(schema), "NX", "GET")
+    shape = {"dimension": schema.dimension, "metric": schema.metric}
+    return ("SET", shape_key(schema.name), orjson.dumps(shape), "NX", "GET")
 
 
-def guarded(schema: IndexSchema, kept: bytes, commands: Sequence[Command]) -> Command:
-    """``keep`` and then ``commands`` as one, which does nothing where another text is kept.
+_MET = "shapes of exact indexes"
+"""Among what a connection found out: by name, the shape that was last kept or checked."""
 
-    Args:
-        schema: The index.
-        kept: The shape as it is kept, or will be.
-        commands: To run where it is. Each begins with its name and its key.
+
+def met_plan(schema: IndexSchema, *, again: bool = False) -> Plan[dict[str, Any]]:
+    """Keep the shape unless one is kept, where this connection has not met it yet, or ``again``.
+
+    Returns:
+        The shapes that it has met, by the name of their index.
+
+    Raises:
+        IndexMismatchError: The one that is kept cannot serve ``schema``.
     """
-    keys = dict.fromkeys((shape_key(schema.name), *(command[1] for command in commands)))
-    words = [word for command in commands for word in (str(len(command)), *command)]
-    return ("EVAL", _GUARDED, str(len(keys)), *keys, kept, *words)
+    operation = f"keep the shape of index {schema.name!r}"
+    facts: dict[str, Any] = yield AskFacts(operation)
+    met: dict[str, Any] = facts.setdefault(_MET, {})
+    own = schema.dimension, schema.metric
+    if again or met.pop(schema.name, None) != own:
+        (kept,) = yield atomic(operation, keep(schema), repeatable=True)
+        check(kept, schema)
+    met[schema.name] = own
+    return met
 
 
 def look(schema: IndexSchema) -> Command:

@@ -18,7 +18,7 @@ from .._errors import (
     ValkeyMemoryError,
 )
 from .._keys import document_key
-from .._plans import AskCluster, AskFacts, Command, Plan, Reply, Request, answered, atomic
+from .._plans import AskCluster, Command, Plan, Reply, Request, answered, atomic
 from . import limits, shape
 from .changelog import begin, end, ended_plan, note, restart
 from .documents import Document, OnCorrupt
@@ -68,8 +68,8 @@ def write_plan(
 
     Raises:
         BulkWriteError: One failed; says which documents were written.
-        IndexMismatchError: The index was made, or made anew, in another shape meanwhile. Of the
-            batch that met it nothing was written.
+        IndexMismatchError: The index has another shape. Nothing was written, unless another
+            process made it anew since the first write.
     """
     cluster = yield AskCluster(f"write to index {schema.name!r}")
     written: list[str] = []
@@ -109,34 +109,23 @@ def write_plan(
             progress(len(written), len(documents))
 
 
-_SCRIPTED = "writes documents by script"
-
-
 def _guarded_plan(operation: str, commands: tuple[Command, ...], schema: IndexSchema) -> Plan[None]:
     """Send ``commands``, or none of them where another shape is kept than ``schema``'s.
 
-    No transaction can look before it writes, so it is a script. A user who may run none takes two
-    round trips, and what is made anew between them is not seen.
+    A transaction cannot look before it writes, so the first write looks in a round trip of its own.
+    An index that another process made anew since then is noticed behind the write.
 
     Raises:
         IndexMismatchError: Another shape is kept.
     """
-    facts: dict[str, Any] = yield AskFacts(operation)
-    kept = shape.text(schema)
-    while facts.get(_SCRIPTED, True):
-        script = shape.guarded(schema, kept, commands)
-        try:
-            (found,) = yield Request(operation, (script,), repeatable=True)
-        except PermissionDeniedError:
-            break
-        shape.check(found, schema)
-        if found in (None, kept):
-            return
-        kept = found  # the same shape in other words
-    (found,) = yield atomic(operation, shape.keep(schema), repeatable=True)
-    shape.check(found, schema)
-    yield Request(operation, commands, atomic=True, repeatable=True)
-    facts[_SCRIPTED] = False  # it was only the script that was not allowed
+    met = yield from shape.met_plan(schema)
+    request = Request(operation, (*commands, shape.keep(schema)), atomic=True, repeatable=True)
+    *_, kept = yield request
+    try:
+        shape.check(kept, schema)
+    except IndexMismatchError:
+        met.pop(schema.name, None)
+        raise
 
 
 def _scatter_plan(
