@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
@@ -72,6 +73,7 @@ def test_sessions_by_their_beginning(at: Run, store: MessageStore) -> None:
 
 def test_sessions_of_a_user(at: Run, store: MessageStore) -> None:
     store.append("monday", user("a"), user_id="alice", tokens=1200, title="Deploy\n[bold]it")
+    time.sleep(0.002)  # or both were last active in the same millisecond
     store.append("friday", user("b"), user_id="alice", model="claude-sonnet")
     store.append("bobs", user("c"), user_id="bob")
     store.append("plain", user("d"))

@@ -40,7 +40,8 @@ class ExactEngine:
 
     def create_plan(self) -> Plan[None]:
         """Keep the shape, unless one is kept."""
-        yield from shape.met_plan(self.schema, again=True)
+        operation = f"create index {self.schema.name!r}"
+        yield from shape.met_plan(operation, self.schema, again=True)
 
     def _fresh_plan(self) -> Plan[int]:
         """Bring the copy up to date; the time then, by this machine's clock."""

@@ -28,8 +28,13 @@ _MET = "shapes of exact indexes"
 """Among what a connection found out: by name, the shape that was last kept or checked."""
 
 
-def met_plan(schema: IndexSchema, *, again: bool = False) -> Plan[dict[str, Any]]:
+def met_plan(operation: str, schema: IndexSchema, *, again: bool = False) -> Plan[dict[str, Any]]:
     """Keep the shape unless one is kept, where this connection has not met it yet, or ``again``.
+
+    Args:
+        operation: What it is done for.
+        schema: The index.
+        again: Whether or not it was met.
 
     Returns:
         The shapes that it has met, by the name of their index.
@@ -37,7 +42,6 @@ def met_plan(schema: IndexSchema, *, again: bool = False) -> Plan[dict[str, Any]
     Raises:
         IndexMismatchError: The one that is kept cannot serve ``schema``.
     """
-    operation = f"keep the shape of index {schema.name!r}"
     facts: dict[str, Any] = yield AskFacts(operation)
     met: dict[str, Any] = facts.setdefault(_MET, {})
     own = schema.dimension, schema.metric

@@ -118,7 +118,7 @@ def _guarded_plan(operation: str, commands: tuple[Command, ...], schema: IndexSc
     Raises:
         IndexMismatchError: Another shape is kept.
     """
-    met = yield from shape.met_plan(schema)
+    met = yield from shape.met_plan(operation, schema)
     request = Request(operation, (*commands, shape.keep(schema)), atomic=True, repeatable=True)
     *_, kept = yield request
     try:
