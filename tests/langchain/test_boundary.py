@@ -137,6 +137,8 @@ def test_no_lc_changes_role_or_text(role: str, lc: Any) -> None:
     except BY_FOREIGN_DATA:
         return  # a corrupt element
     assert (role_of(found), found.content, found.text) == (role, "Hello", "Hello")
+    if isinstance(found.response_metadata.get("model_provider"), (list, dict)):
+        return  # LangChain looks it up for content_blocks, and raises
     assert [block for block in found.content_blocks if block["type"] == "text"] == [
         {"type": "text", "text": "Hello"}
     ]
