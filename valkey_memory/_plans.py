@@ -118,7 +118,8 @@ class WriteToken:
 class AskFacts:
     """What plans found out about the server; free. The reply is a dict, theirs to fill.
 
-    It lives as long as the connection, so what is in it must not change while a server runs.
+    It lives as long as the connection, so what is in it must not change while a server runs, or is
+    checked again where it is used.
     """
 
     operation: str
